@@ -1,0 +1,95 @@
+package timeline
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Plan is what a scenario compiled against a topology comes to. It is recorded
+// first, and with the events it is all that the verdict needs.
+type Plan struct {
+	Scenario    string   `json:"scenario"`
+	Topology    string   `json:"topology"`
+	Description string   `json:"description,omitempty"`
+	Frequency   string   `json:"frequency,omitempty"`
+	Owner       string   `json:"owner,omitempty"`
+	Controls    []string `json:"controls,omitempty"`
+	// Sources are the two files as they were read, as JSON; secrets are references.
+	ScenarioSource json.RawMessage `json:"scenario_source"`
+	TopologySource json.RawMessage `json:"topology_source"`
+
+	Objectives []Objective     `json:"objectives"`
+	Series     []Series        `json:"series"`
+	Faults     []PlannedFault  `json:"faults"`
+	Remedies   []PlannedRemedy `json:"remedies,omitempty"`
+	Stable     Stable          `json:"stable"`
+	// Baseline is how long the A/A stretch lasts before the first fault.
+	Baseline time.Duration `json:"baseline_ns"`
+	// HealAfter is how long the topology may heal itself before the runner acts.
+	HealAfter time.Duration `json:"heal_after_ns"`
+	// Longest is the longest time from the first fault until the drill gives up.
+	Longest time.Duration `json:"longest_ns"`
+}
+
+// Objective is one target.
+type Objective struct {
+	// Name is "rto" or "rpo".
+	Name      string        `json:"name"`
+	Component string        `json:"component"`
+	Target    time.Duration `json:"target_ns"`
+}
+
+// Series is one probe seen by one class of client. Sample.Series is its index
+// in Plan.Series.
+type Series struct {
+	Probe     string `json:"probe"`
+	Kind      string `json:"kind"`
+	Component string `json:"component,omitempty"`
+	// Client is "fresh" (a new connection for each sample) or "pooled".
+	Client string `json:"client"`
+	// Address is where it connects to; Via is the route's or member's name.
+	Address     string        `json:"address,omitempty"`
+	Via         string        `json:"via,omitempty"`
+	Every       time.Duration `json:"every_ns"`
+	Timeout     time.Duration `json:"timeout_ns"`
+	Concurrency int           `json:"concurrency"`
+	// Mode is one of SOT, EOT, Edge, Continuous, OnChaos.
+	Mode string `json:"mode"`
+	// Judged tells whether this series decides recovery; others only inform.
+	Judged bool `json:"judged"`
+	// Ledger is the name of the ledger that the series writes to or reads, if any.
+	Ledger string `json:"ledger,omitempty"`
+	// Writes tells whether it writes to the ledger.
+	Writes bool `json:"writes,omitempty"`
+}
+
+// Name is "probe/client".
+func (s Series) Name() string { return s.Probe + "/" + s.Client }
+
+// PlannedFault is a fault as planned; its members are resolved when it is due.
+type PlannedFault struct {
+	Name      string        `json:"name"`
+	Kind      string        `json:"kind"`
+	Component string        `json:"component,omitempty"`
+	Target    string        `json:"target"`
+	At        time.Duration `json:"at_ns"`
+	// For is how long it stays; 0 = until the drill reverts it.
+	For time.Duration `json:"for_ns,omitempty"`
+	// Measured tells whether recovery time counts from this fault.
+	Measured bool `json:"measured"`
+}
+
+// PlannedRemedy is a remediation as planned.
+type PlannedRemedy struct {
+	Name   string `json:"name"`
+	Kind   string `json:"kind"`
+	Target string `json:"target"`
+}
+
+// Stable is when a series counts as recovered: Samples consecutive good ones
+// over at least For, with at least Share of the baseline's good samples per second.
+type Stable struct {
+	For     time.Duration `json:"for_ns"`
+	Samples int           `json:"samples"`
+	Share   float64       `json:"share"`
+}

@@ -1,0 +1,115 @@
+// Package topology knows what exists: sites, components, their members, who
+// plays which role right now, how a member is controlled, and the routes that
+// clients connect through.
+package topology
+
+import (
+	"encoding/json"
+
+	"firedrill/drills/spec"
+)
+
+// File is a topology file.
+type File struct {
+	// APIVersion is always "firedrill/v1".
+	APIVersion string `json:"apiVersion" jsonschema:"enum=firedrill/v1"`
+	// Kind is always "Topology".
+	Kind     string `json:"kind" jsonschema:"enum=Topology"`
+	Metadata Meta   `json:"metadata"`
+	Spec     Spec   `json:"spec"`
+}
+
+// Meta names a file's object.
+type Meta struct {
+	// Name identifies the object in records and reports.
+	Name string `json:"name" jsonschema:"pattern=^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"`
+	// Description is free text for people.
+	Description string `json:"description,omitempty"`
+}
+
+// Spec is what exists.
+type Spec struct {
+	// Network says where the runner must stand to reach the members.
+	Network Network `json:"network,omitzero"`
+	// Sites are the places that can be lost as a whole: data centres, zones.
+	Sites []Site `json:"sites,omitempty"`
+	// Components are the things that can fail and recover.
+	Components []ComponentSpec `json:"components" jsonschema:"minItems=1"`
+	// Routes are what clients connect through.
+	Routes []RouteSpec `json:"routes,omitempty"`
+}
+
+// Network says where the runner must stand.
+type Network struct {
+	// Namespace is the path of a network namespace ("/run/netns/lab"). The runner
+	// and everything that it starts enter it. Empty: the runner's own.
+	Namespace string `json:"namespace,omitempty"`
+}
+
+// Site is a place that can be lost as a whole.
+type Site struct {
+	Name string `json:"name"`
+}
+
+// Objectives are targets that belong to this deployment rather than to a
+// scenario; a scenario's own targets win.
+type Objectives struct {
+	// RTO is the recovery time objective.
+	RTO *spec.Duration `json:"rto,omitempty"`
+	// RPO is the recovery point objective; 0s means that not one acknowledged
+	// write may be lost.
+	RPO *spec.Duration `json:"rpo,omitempty"`
+}
+
+// ComponentSpec is one thing that can fail and recover: a database cluster, a
+// service.
+type ComponentSpec struct {
+	Name string `json:"name"`
+	// Kind says what it is ("mysql", "service").
+	Kind string `json:"kind"`
+	// Failover says who heals it: the component itself (automatic), firedrill
+	// (runner), or nobody (none).
+	Failover   string     `json:"failover" jsonschema:"enum=automatic,enum=runner,enum=none"`
+	Objectives Objectives `json:"objectives,omitzero"`
+	// Members are the instances.
+	Members []MemberSpec `json:"members" jsonschema:"minItems=1"`
+	// With is what the kind needs beyond that.
+	With json.RawMessage `json:"with,omitempty"`
+}
+
+// MemberSpec is one instance of a component.
+type MemberSpec struct {
+	Name string `json:"name"`
+	// Site is where it stands.
+	Site string `json:"site,omitempty"`
+	// Address is host:port as the runner reaches it.
+	Address string `json:"address"`
+	// Control says how it is stopped and started; without it no fault that needs
+	// to can be injected.
+	Control *ControlSpec `json:"control,omitempty"`
+	// User is the operating system user (name or number) that the member's
+	// processes run as; network faults on a shared host tell members apart by it.
+	User string `json:"user,omitempty"`
+}
+
+// ControlSpec says how a member is stopped and started.
+type ControlSpec struct {
+	// Kind is "process", "systemd" or "exec".
+	Kind string          `json:"kind"`
+	With json.RawMessage `json:"with,omitempty"`
+}
+
+// RouteSpec is what clients connect through to reach a component.
+type RouteSpec struct {
+	Name string `json:"name"`
+	// Component is the component behind the route.
+	Component string `json:"component"`
+	// Kind says how the route is switched: "haproxy", "exec", or "fixed" if it
+	// cannot be.
+	Kind string `json:"kind"`
+	// Address is host:port as clients connect to it.
+	Address string `json:"address"`
+	// Serves is the role that the route leads to.
+	Serves string          `json:"serves,omitempty" jsonschema:"enum=primary,enum=replica,enum=any"`
+	With   json.RawMessage `json:"with,omitempty"`
+}

@@ -1,0 +1,150 @@
+// Package scenarios reads scenario and topology files strictly and compiles a
+// scenario against a topology into a plan.
+package scenarios
+
+import (
+	"encoding/json"
+
+	"firedrill/drills/spec"
+	"firedrill/drills/topology"
+)
+
+// File is a scenario file.
+type File struct {
+	// APIVersion is always "firedrill/v1".
+	APIVersion string `json:"apiVersion" jsonschema:"enum=firedrill/v1"`
+	// Kind is always "Scenario".
+	Kind     string        `json:"kind" jsonschema:"enum=Scenario"`
+	Metadata topology.Meta `json:"metadata"`
+	Spec     Spec          `json:"spec"`
+}
+
+// Spec says what is to go wrong, what must hold, and what to do about it.
+type Spec struct {
+	// Vars are the scenario's variables with their default values; "${name}" in any
+	// other value stands for one. Set on the command line with --var name=value.
+	Vars map[string]string `json:"vars,omitempty"`
+	// Frequency is how often the drill is due.
+	Frequency string `json:"frequency,omitempty" jsonschema:"enum=daily,enum=weekly,enum=monthly,enum=quarterly,enum=semi-annually,enum=annually"`
+	// Owner is who answers for it.
+	Owner string `json:"owner,omitempty"`
+	// Controls are references to the rules that ask for the drill ("ISO 22301 8.5").
+	Controls   []string   `json:"controls,omitempty"`
+	Objectives Objectives `json:"objectives"`
+	// Baseline is how long everything must hold before the first fault.
+	Baseline spec.Duration `json:"baseline,omitempty"`
+	Stable   Stable        `json:"stable,omitzero"`
+	Probes   []Probe       `json:"probes" jsonschema:"minItems=1"`
+	Faults   []Fault       `json:"faults" jsonschema:"minItems=1"`
+	// HealAfter is how long the topology may heal itself before the runner acts.
+	HealAfter spec.Duration `json:"healAfter,omitempty"`
+	// Remediation is what the runner does, in order, when the topology has not
+	// healed itself.
+	Remediation []Remedy `json:"remediation,omitempty"`
+	// StopConditions end the drill at once, with everything put back.
+	StopConditions []StopCondition `json:"stopConditions,omitempty"`
+	Limits         Limits          `json:"limits,omitzero"`
+}
+
+// Objectives are the targets; those of a component win over the general ones,
+// and a topology's own are used where the scenario has none.
+type Objectives struct {
+	topology.Objectives
+	// Components holds targets per component, by name or kind.
+	Components map[string]topology.Objectives `json:"components,omitempty"`
+}
+
+// Stable is when a probe counts as recovered.
+type Stable struct {
+	// For is how long it must have been good without a break (default 3s).
+	For spec.Duration `json:"for,omitempty"`
+	// Samples is how many consecutive good samples that must be at least (default 10).
+	Samples int `json:"samples,omitempty" jsonschema:"minimum=1"`
+	// Share is the share of the baseline's good samples per second that must be
+	// reached (default 0.9).
+	Share float64 `json:"share,omitempty" jsonschema:"minimum=0,maximum=1"`
+}
+
+// Target names what to act on by component and role, never by address.
+type Target struct {
+	// Component is a component's name, or a kind if the topology has just one of it.
+	Component string `json:"component"`
+	// Role chooses members by what they are at that moment.
+	Role string `json:"role,omitempty" jsonschema:"enum=primary,enum=replica,enum=any"`
+	// Site chooses the members of one site.
+	Site string `json:"site,omitempty"`
+	// Member chooses one member by name.
+	Member string `json:"member,omitempty"`
+	// Count is how many of those that fit; the seed decides which. 0: all of them.
+	Count int `json:"count,omitempty" jsonschema:"minimum=0"`
+}
+
+// Probe is one continuous measurement.
+type Probe struct {
+	Name string `json:"name"`
+	Kind string `json:"kind"`
+	// Target is the component that is looked at. Without role, site or member the
+	// probe goes through the component's route, as clients do.
+	Target *Target `json:"target,omitempty"`
+	// Route names the route to go through where the component has several.
+	Route string `json:"route,omitempty"`
+	// Address is host:port, for what no component covers.
+	Address string `json:"address,omitempty"`
+	// Every is the time from one sample to the next (default 50ms).
+	Every spec.Duration `json:"every,omitempty"`
+	// Timeout is when a sample without an answer counts as failed (default 1s).
+	Timeout spec.Duration `json:"timeout,omitempty"`
+	// Clients are the classes of connections, each measured by itself: fresh,
+	// pooled (default: both where the kind has both).
+	Clients []string `json:"clients,omitempty" jsonschema:"enum=fresh,enum=pooled"`
+	// Mode says when it samples (default Continuous).
+	Mode string `json:"mode,omitempty" jsonschema:"enum=SOT,enum=EOT,enum=Edge,enum=Continuous,enum=OnChaos"`
+	// Inform marks a probe that is recorded and drawn, but does not decide recovery.
+	Inform bool `json:"inform,omitempty"`
+	// Ledger names the writing probe whose acknowledged writes a reading probe
+	// must see.
+	Ledger string          `json:"ledger,omitempty"`
+	With   json.RawMessage `json:"with,omitempty"`
+}
+
+// Fault is one thing that goes wrong.
+type Fault struct {
+	Name   string `json:"name"`
+	Kind   string `json:"kind"`
+	Target Target `json:"target"`
+	// Peer is the other side, for faults between two (network-partition).
+	Peer *Target `json:"peer,omitempty"`
+	// At is when, counted from the end of the baseline.
+	At spec.Duration `json:"at,omitempty"`
+	// For is how long; without it the fault stays until the drill reverts it.
+	For spec.Duration `json:"for,omitempty"`
+	// Prelude marks a fault that only sets the scene: recovery is not counted from it.
+	Prelude bool            `json:"prelude,omitempty"`
+	With    json.RawMessage `json:"with,omitempty"`
+}
+
+// Remedy is one remediation.
+type Remedy struct {
+	Name   string          `json:"name"`
+	Kind   string          `json:"kind"`
+	Target Target          `json:"target"`
+	With   json.RawMessage `json:"with,omitempty"`
+}
+
+// StopCondition ends the drill at once when it holds.
+type StopCondition struct {
+	// Probe is the probe that is watched.
+	Probe string `json:"probe"`
+	// Outage is for how long the probe may be bad without a break.
+	Outage spec.Duration `json:"outage"`
+}
+
+// Limits bound what a drill may touch.
+type Limits struct {
+	// Members is how many members may be faulted at once (default 1).
+	Members int `json:"members,omitempty" jsonschema:"minimum=1"`
+	// Sites is how many sites may be touched (default 1).
+	Sites int `json:"sites,omitempty" jsonschema:"minimum=1"`
+	// Duration is the longest time from the first fault to the revert (default 15m).
+	Duration spec.Duration `json:"duration,omitempty"`
+}
