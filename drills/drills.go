@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"firedrill/drills/ledger"
-	"firedrill/drills/timeline"
+	"firedrill/drills/sampling"
 	"firedrill/drills/topology"
 )
 
@@ -72,21 +72,11 @@ const (
 )
 
 // Observation is what one look at the service came to. A failure is data.
-type Observation struct {
-	Class timeline.Class
-	// By names the member that answered, if that can be told.
-	By string
-	// Detail is the first line of what was said; the sampler cuts it.
-	Detail string
-	// Stale is for how long an acknowledged write was not seen by a read.
-	Stale time.Duration
-}
+type Observation = sampling.Observation
 
 // Probe looks at a service, once per call. Calls overlap. Observe returns by the
 // deadline of ctx; what did not answer by then is timeline.Timeout.
-type Probe interface {
-	Observe(ctx context.Context) Observation
-}
+type Probe = sampling.Observer
 
 // Subject is what a probe looks at.
 type Subject struct {

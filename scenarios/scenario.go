@@ -2,6 +2,8 @@
 // scenario against a topology into a plan.
 package scenarios
 
+//go:generate go run firedrill/cmd/generate -root ..
+
 import (
 	"encoding/json"
 
@@ -9,7 +11,7 @@ import (
 	"firedrill/drills/topology"
 )
 
-// File is a scenario file.
+// File is a scenario file. Load fills in the defaults.
 type File struct {
 	// APIVersion is always "firedrill/v1".
 	APIVersion string `json:"apiVersion" jsonschema:"enum=firedrill/v1"`
@@ -17,25 +19,34 @@ type File struct {
 	Kind     string        `json:"kind" jsonschema:"enum=Scenario"`
 	Metadata topology.Meta `json:"metadata"`
 	Spec     Spec          `json:"spec"`
+
+	// doc keeps the places of the values, for Compile to point at; nil if the File
+	// was not read from a file.
+	doc *document
 }
 
 // Spec says what is to go wrong, what must hold, and what to do about it.
 type Spec struct {
 	// Vars are the scenario's variables with their default values; "${name}" in any
-	// other value stands for one. Set on the command line with --var name=value.
+	// other value stands for one, and takes its type if it is the whole value. Set on
+	// the command line with --var name=value. "$${" stands for a plain "${".
 	Vars map[string]string `json:"vars,omitempty"`
 	// Frequency is how often the drill is due.
 	Frequency string `json:"frequency,omitempty" jsonschema:"enum=daily,enum=weekly,enum=monthly,enum=quarterly,enum=semi-annually,enum=annually"`
 	// Owner is who answers for it.
 	Owner string `json:"owner,omitempty"`
 	// Controls are references to the rules that ask for the drill ("ISO 22301 8.5").
-	Controls   []string   `json:"controls,omitempty"`
+	Controls []string `json:"controls,omitempty"`
+	// Objectives are what must hold.
 	Objectives Objectives `json:"objectives"`
 	// Baseline is how long everything must hold before the first fault.
 	Baseline spec.Duration `json:"baseline,omitempty"`
-	Stable   Stable        `json:"stable,omitzero"`
-	Probes   []Probe       `json:"probes" jsonschema:"minItems=1"`
-	Faults   []Fault       `json:"faults" jsonschema:"minItems=1"`
+	// Stable is when a probe counts as recovered.
+	Stable Stable `json:"stable,omitzero"`
+	// Probes measure, all the time, what clients get.
+	Probes []Probe `json:"probes" jsonschema:"minItems=1"`
+	// Faults are what goes wrong.
+	Faults []Fault `json:"faults" jsonschema:"minItems=1"`
 	// HealAfter is how long the topology may heal itself before the runner acts.
 	HealAfter spec.Duration `json:"healAfter,omitempty"`
 	// Remediation is what the runner does, in order, when the topology has not
@@ -43,7 +54,8 @@ type Spec struct {
 	Remediation []Remedy `json:"remediation,omitempty"`
 	// StopConditions end the drill at once, with everything put back.
 	StopConditions []StopCondition `json:"stopConditions,omitempty"`
-	Limits         Limits          `json:"limits,omitzero"`
+	// Limits bound what the drill may touch.
+	Limits Limits `json:"limits,omitzero"`
 }
 
 // Objectives are the targets; those of a component win over the general ones,
@@ -56,12 +68,12 @@ type Objectives struct {
 
 // Stable is when a probe counts as recovered.
 type Stable struct {
-	// For is how long it must have been good without a break (default 3s).
+	// For is how long it must have been good without a break.
 	For spec.Duration `json:"for,omitempty"`
-	// Samples is how many consecutive good samples that must be at least (default 10).
+	// Samples is how many consecutive good samples that must be at least.
 	Samples int `json:"samples,omitempty" jsonschema:"minimum=1"`
 	// Share is the share of the baseline's good samples per second that must be
-	// reached (default 0.9).
+	// reached.
 	Share float64 `json:"share,omitempty" jsonschema:"minimum=0,maximum=1"`
 }
 
@@ -81,7 +93,9 @@ type Target struct {
 
 // Probe is one continuous measurement.
 type Probe struct {
+	// Name is the probe's name in records and reports, and that of its ledger.
 	Name string `json:"name"`
+	// Kind says how it looks.
 	Kind string `json:"kind"`
 	// Target is the component that is looked at. Without role, site or member the
 	// probe goes through the component's route, as clients do.
@@ -90,27 +104,31 @@ type Probe struct {
 	Route string `json:"route,omitempty"`
 	// Address is host:port, for what no component covers.
 	Address string `json:"address,omitempty"`
-	// Every is the time from one sample to the next (default 50ms).
+	// Every is the time from one sample to the next.
 	Every spec.Duration `json:"every,omitempty"`
-	// Timeout is when a sample without an answer counts as failed (default 1s).
+	// Timeout is when a sample without an answer counts as failed.
 	Timeout spec.Duration `json:"timeout,omitempty"`
 	// Clients are the classes of connections, each measured by itself: fresh,
 	// pooled (default: both where the kind has both).
 	Clients []string `json:"clients,omitempty" jsonschema:"enum=fresh,enum=pooled"`
-	// Mode says when it samples (default Continuous).
+	// Mode says when it samples.
 	Mode string `json:"mode,omitempty" jsonschema:"enum=SOT,enum=EOT,enum=Edge,enum=Continuous,enum=OnChaos"`
 	// Inform marks a probe that is recorded and drawn, but does not decide recovery.
 	Inform bool `json:"inform,omitempty"`
 	// Ledger names the writing probe whose acknowledged writes a reading probe
 	// must see.
-	Ledger string          `json:"ledger,omitempty"`
-	With   json.RawMessage `json:"with,omitempty"`
+	Ledger string `json:"ledger,omitempty"`
+	// With are the parameters of the kind.
+	With json.RawMessage `json:"with,omitempty"`
 }
 
 // Fault is one thing that goes wrong.
 type Fault struct {
-	Name   string `json:"name"`
-	Kind   string `json:"kind"`
+	// Name is the fault's name in records and reports.
+	Name string `json:"name"`
+	// Kind says what goes wrong.
+	Kind string `json:"kind"`
+	// Target is what it happens to.
 	Target Target `json:"target"`
 	// Peer is the other side, for faults between two (network-partition).
 	Peer *Target `json:"peer,omitempty"`
@@ -119,16 +137,21 @@ type Fault struct {
 	// For is how long; without it the fault stays until the drill reverts it.
 	For spec.Duration `json:"for,omitempty"`
 	// Prelude marks a fault that only sets the scene: recovery is not counted from it.
-	Prelude bool            `json:"prelude,omitempty"`
-	With    json.RawMessage `json:"with,omitempty"`
+	Prelude bool `json:"prelude,omitempty"`
+	// With are the parameters of the kind.
+	With json.RawMessage `json:"with,omitempty"`
 }
 
 // Remedy is one remediation.
 type Remedy struct {
-	Name   string          `json:"name"`
-	Kind   string          `json:"kind"`
-	Target Target          `json:"target"`
-	With   json.RawMessage `json:"with,omitempty"`
+	// Name is the remediation's name in records and reports.
+	Name string `json:"name"`
+	// Kind says what is done.
+	Kind string `json:"kind"`
+	// Target is the component that is healed.
+	Target Target `json:"target"`
+	// With are the parameters of the kind.
+	With json.RawMessage `json:"with,omitempty"`
 }
 
 // StopCondition ends the drill at once when it holds.
@@ -141,10 +164,10 @@ type StopCondition struct {
 
 // Limits bound what a drill may touch.
 type Limits struct {
-	// Members is how many members may be faulted at once (default 1).
+	// Members is how many members may be faulted at once.
 	Members int `json:"members,omitempty" jsonschema:"minimum=1"`
-	// Sites is how many sites may be touched (default 1).
+	// Sites is how many sites may be touched.
 	Sites int `json:"sites,omitempty" jsonschema:"minimum=1"`
-	// Duration is the longest time from the first fault to the revert (default 15m).
+	// Duration is the longest time from the first fault to the revert.
 	Duration spec.Duration `json:"duration,omitempty"`
 }

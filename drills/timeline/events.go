@@ -196,4 +196,3 @@ type (
 		Interrupted bool `json:"interrupted,omitempty"`
 	}
 )
-

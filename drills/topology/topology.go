@@ -266,4 +266,3 @@ func (c *Component) Member(name string) (*Member, error) {
 	}
 	return nil, fmt.Errorf("component %s has no member %q", c.Name(), name)
 }
-

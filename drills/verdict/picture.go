@@ -1,9 +1,13 @@
 package verdict
 
+import "time"
+
 // Picture is what the timeline of a report is drawn from. All times are in
 // seconds since T0: the moment at which the fault that recovery counts from was
 // effective (or the run began, if there was none).
 type Picture struct {
+	// T0 is the wall clock at 0 on the picture's axis; it labels, it never measures.
+	T0       time.Time
 	From, To float64
 	Lanes    []Lane
 	Faults   []Span

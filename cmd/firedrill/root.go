@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/adrg/xdg"
+	"github.com/spf13/cobra"
+
+	"firedrill/drills"
+	"firedrill/drills/verdict"
+)
+
+// hooks let tests look into a run; the program itself sets none.
+type hooks struct {
+	// afterJournal is called after every journal append with their number so far.
+	afterJournal func(n int)
+}
+
+// exitError carries an exit code to the one place that ends the program.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e exitError) Unwrap() error { return e.err }
+
+// execute runs the command line and returns the exit code.
+func execute(args []string, stdin io.Reader, stdout, stderr io.Writer, h *hooks) int {
+	ctx, stop := signals(stderr)
+	defer stop()
+	root := newRoot(h)
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return verdict.ExitMet
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintln(stderr, "firedrill:", text)
+	}
+	var exit exitError
+	switch {
+	case errors.As(err, &exit):
+		return exit.code
+	case errors.Is(err, drills.ErrDirty):
+		return verdict.ExitDirty
+	case errors.Is(err, drills.ErrLocked), errors.Is(err, drills.ErrAborted), errors.Is(err, context.Canceled):
+		return verdict.ExitAborted
+	}
+	return verdict.ExitUsage
+}
+
+// errSignal is the cause of a drill that was stopped by a signal.
+type errSignal struct{ sig os.Signal }
+
+func (e errSignal) Error() string { return fmt.Sprintf("stopped by signal: %s", e.sig) }
+
+func (e errSignal) Is(target error) bool { return target == drills.ErrAborted }
+
+// hurryKey finds the channel that a second signal closes.
+type hurryKey struct{}
+
+// signals returns a context that ends with the first SIGINT or SIGTERM; a second
+// one closes the context's hurry channel. No signal kills the program outright:
+// whatever was done is undone first.
+func signals(stderr io.Writer) (context.Context, func()) {
+	hurry := make(chan struct{})
+	ctx, cancel := context.WithCancelCause(context.WithValue(context.Background(), hurryKey{}, (<-chan struct{})(hurry)))
+	ch := make(chan os.Signal, 2)
+	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		for n := 0; ; n++ {
+			sig, ok := <-ch
+			switch {
+			case !ok:
+				return
+			case n == 0:
+				cancel(errSignal{sig})
+			case n == 1:
+				fmt.Fprintln(stderr, "firedrill: still putting everything back, without graceful waits")
+				close(hurry)
+			}
+		}
+	}()
+	return ctx, func() { signal.Stop(ch); close(ch); cancel(nil) }
+}
+
+func newRoot(h *hooks) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "firedrill",
+		Short: "Chaos and failover drills whose numbers hold",
+		Long: `firedrill injects faults, measures recovery time and data loss against RTO and
+RPO targets, heals what does not heal itself, puts everything back, and writes
+down evidence from which every number can be computed again.
+
+Exit codes: 0 objectives met, everything put back; 1 an objective missed;
+2 usage or invalid file, nothing touched; 3 aborted, everything put back;
+4 inconclusive; 5 not proven that everything is put back.`,
+		Version:           version(),
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.AddCommand(
+		newInit(), newValidate(), newPlan(), newRun(h), newRecover(), newWatchdog(),
+		newReport(), newVerify(), newLab(home), newKinds(), newSchema(),
+	)
+	return root
+}
+
+// home is where firedrill keeps its state.
+func home() string {
+	if dir := os.Getenv("FIREDRILL_HOME"); dir != "" {
+		if abs, err := filepath.Abs(dir); err == nil {
+			return abs
+		}
+		return dir
+	}
+	return filepath.Join(xdg.StateHome, "firedrill")
+}
+
+// version is what the program was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 && (v == "" || v == "(devel)") {
+			v = s.Value[:12]
+		}
+	}
+	return v
+}

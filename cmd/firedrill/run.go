@@ -1,0 +1,255 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"firedrill/drills"
+	"firedrill/drills/topology/netns"
+	"firedrill/drills/verdict"
+	"firedrill/reports"
+	"firedrill/reports/live"
+)
+
+// runFlags are the flags of run.
+type runFlags struct {
+	topology, lab, out string
+	repeat             int
+	seed               uint64
+	vars               map[string]string
+	yes                bool
+	output             string
+}
+
+func newRun(h *hooks) *cobra.Command {
+	var f runFlags
+	c := &cobra.Command{
+		Use:   "run SCENARIO...",
+		Short: "Run drills",
+		Long: `run carries out each scenario on a topology: it looks first, measures a baseline,
+injects the faults, measures recovery, heals what does not heal itself, puts
+everything back, accounts for every acknowledged write, and reports.
+
+Ctrl-C stops the drill and puts everything back; a second one skips graceful waits.`,
+		Example: `  firedrill run scenarios/library/mysql-primary-loss.yaml --lab mysql
+  firedrill run drill.yaml --topology production.yaml --out evidence/2026-q1 --yes`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args, h) },
+	}
+	fl := c.Flags()
+	fl.StringVar(&f.topology, "topology", "", "topology file")
+	fl.StringVar(&f.lab, "lab", "", "lab topology to run on; it is started if it is not up")
+	fl.StringVar(&f.out, "out", "", "run directory (default $FIREDRILL_HOME/runs/<start>-<scenario>-<id>)")
+	fl.IntVar(&f.repeat, "repeat", 1, "run each scenario this many times, at varied instants, and report the distribution")
+	fl.Uint64Var(&f.seed, "seed", 0, "seed of all chance (default: random, recorded)")
+	fl.StringToStringVar(&f.vars, "var", nil, "set a variable of the scenario: name=value")
+	fl.BoolVar(&f.yes, "yes", false, "do not ask before touching a topology that is not a lab")
+	fl.StringVarP(&f.output, "output", "o", "", "output format of the result on stdout: json")
+	c.MarkFlagsMutuallyExclusive("topology", "lab")
+	c.MarkFlagsOneRequired("topology", "lab")
+	return c
+}
+
+// worse orders exit codes by what wins over what when several drills run.
+var worse = map[int]int{
+	verdict.ExitMet: 0, verdict.ExitAborted: 1, verdict.ExitInconclusive: 2, verdict.ExitMissed: 3, verdict.ExitDirty: 4,
+}
+
+func (f *runFlags) run(cmd *cobra.Command, args []string, h *hooks) error {
+	path, err := f.topologyPath(cmd)
+	if err != nil {
+		return err
+	}
+	if f.repeat < 1 {
+		return fmt.Errorf("--repeat %d: want 1 or more", f.repeat)
+	}
+	drillsToRun := make([]*drills.Drill, len(args))
+	for i, scenario := range args {
+		if drillsToRun[i], err = compile(scenario, path, f.vars); err != nil {
+			return err
+		}
+	}
+	if ns := drillsToRun[0].Topology.Spec.Network.Namespace; ns != "" {
+		if err := netns.Enter(ns); err != nil {
+			return err
+		}
+	}
+	if err := f.consent(cmd, drillsToRun); err != nil {
+		return err
+	}
+	worst := verdict.ExitMet
+	for i := range drillsToRun {
+		code, err := f.repeated(cmd, args[i], path, len(args) > 1, h)
+		if err != nil {
+			return err
+		}
+		if worse[code] > worse[worst] {
+			worst = code
+		}
+	}
+	if worst != verdict.ExitMet {
+		return exitError{code: worst}
+	}
+	return nil
+}
+
+// repeated runs one scenario as often as asked and reports the distribution.
+func (f *runFlags) repeated(cmd *cobra.Command, scenario, topologyPath string, many bool, h *hooks) (int, error) {
+	worst, results := verdict.ExitMet, []verdict.Result{}
+	for n := range f.repeat {
+		// Compiled anew each time: a plug-in may keep nothing from the run before.
+		d, err := compile(scenario, topologyPath, f.vars)
+		if err != nil {
+			return 0, err
+		}
+		seed := f.seed
+		if seed == 0 {
+			seed = rand.Uint64()>>11 | 1 // fits a JSON number exactly
+		}
+		seed += uint64(n)
+		if f.repeat > 1 {
+			// The instant of injection varies against heartbeats and leases.
+			d.Plan.Baseline += time.Duration(rand.New(rand.NewPCG(seed, 1)).Int64N(int64(2 * time.Second)))
+		}
+		dir, id, err := f.runDir(d, many, n)
+		if err != nil {
+			return 0, err
+		}
+		res, err := f.once(cmd, d, dir, id, seed, h)
+		if err != nil {
+			return 0, err
+		}
+		results = append(results, res)
+		if worse[res.ExitCode] > worse[worst] {
+			worst = res.ExitCode
+		}
+		if res.ExitCode == verdict.ExitDirty || cmd.Context().Err() != nil {
+			break
+		}
+	}
+	if f.repeat > 1 {
+		reports.Distribution(cmd.ErrOrStderr(), verdict.Distribute(results))
+	}
+	return worst, nil
+}
+
+// once runs one drill and reports it.
+func (f *runFlags) once(cmd *cobra.Command, d *drills.Drill, dir, id string, seed uint64, h *hooks) (verdict.Result, error) {
+	view := live.New(cmd.ErrOrStderr(), d.Plan)
+	hurry, _ := cmd.Context().Value(hurryKey{}).(<-chan struct{})
+	o := drills.Options{
+		Home: home(), Dir: dir, RunID: id, Seed: seed, Version: version(), Operator: operator(),
+		Plugins: plugins(), Watcher: view, Hurry: hurry,
+		Watchdog: func(ctx context.Context, journal string) error { return startWatchdog(ctx, journal, dir) },
+	}
+	if h != nil {
+		o.AfterJournal = h.afterJournal
+	}
+	clean, err := drills.Run(cmd.Context(), d, o)
+	view.Close()
+	if err != nil {
+		if !clean {
+			err = fmt.Errorf("%w: %w", drills.ErrDirty, err)
+		}
+		return verdict.Result{}, exitOr(err, verdict.ExitAborted)
+	}
+	res, err := judge(dir)
+	if err == nil {
+		err = renderResult(dir, res)
+	}
+	if err != nil {
+		return res, exitOr(err, verdict.ExitInconclusive)
+	}
+	reports.Summary(cmd.ErrOrStderr(), res, dir)
+	if f.output == "json" {
+		return res, reports.JSON(cmd.OutOrStdout(), res)
+	}
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), filepath.Join(dir, "report.html"))
+	return res, err
+}
+
+// exitOr gives an error that has no exit code of its own one.
+func exitOr(err error, code int) error {
+	if errors.Is(err, drills.ErrDirty) || errors.Is(err, drills.ErrLocked) {
+		return err
+	}
+	return exitError{code: code, err: err}
+}
+
+// runDir makes the directory of one run.
+func (f *runFlags) runDir(d *drills.Drill, many bool, n int) (dir, id string, err error) {
+	id = fmt.Sprintf("%08x", rand.Uint32())
+	name := fmt.Sprintf("%s-%s-%s", time.Now().UTC().Format("20060102T150405"), d.Plan.Scenario, id)
+	switch {
+	case f.out == "":
+		dir = filepath.Join(home(), "runs", name)
+	case many || f.repeat > 1:
+		dir = filepath.Join(f.out, fmt.Sprintf("%s-%03d", d.Plan.Scenario, n+1))
+	default:
+		dir = f.out
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return "", "", err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", "", fmt.Errorf("make run directory: %w", err)
+	}
+	if old, err := os.ReadDir(dir); err != nil || len(old) > 0 {
+		return "", "", fmt.Errorf("run directory %s is not empty: a record is never overwritten; give another --out", dir)
+	}
+	// Fail before anything is touched if nothing can be recorded there.
+	probe := filepath.Join(dir, ".writable")
+	if err := renameio.WriteFile(probe, []byte("firedrill\n"), 0o600); err != nil {
+		return "", "", fmt.Errorf("write to run directory: %w", err)
+	}
+	return dir, id, os.Remove(probe)
+}
+
+// topologyPath is the topology file, of a lab that is started if need be.
+func (f *runFlags) topologyPath(cmd *cobra.Command) (string, error) {
+	if f.lab == "" {
+		return f.topology, nil
+	}
+	return labUp(cmd, f.lab)
+}
+
+// consent asks a person before a drill touches something that is not a lab.
+func (f *runFlags) consent(cmd *cobra.Command, ds []*drills.Drill) error {
+	in, ok := cmd.InOrStdin().(*os.File)
+	if f.yes || f.lab != "" || !ok || !term.IsTerminal(int(in.Fd())) {
+		return nil
+	}
+	w := cmd.ErrOrStderr()
+	for _, d := range ds {
+		printPlan(w, d)
+	}
+	fmt.Fprint(w, "Go on? Type yes: ")
+	answer, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if strings.TrimSpace(answer) != "yes" {
+		return exitError{code: verdict.ExitAborted, err: errors.New("not confirmed; nothing was touched")}
+	}
+	return nil
+}
+
+func operator() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return ""
+}

@@ -1,0 +1,194 @@
+package drills
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"firedrill/drills/timeline"
+)
+
+// board is the state of the drill as its samples come in: what the engine waits
+// for and what a person watches. The verdict never uses it: it recomputes from
+// the record. Where samples overlap, the board errs on the side of "not stable".
+type board struct {
+	plan    timeline.Plan
+	clock   timeline.Clock
+	changed chan struct{}
+
+	mu     sync.Mutex
+	series []*liveSeries
+	acked  uint64
+	now    string // phase
+	hit    timeline.Offset
+	faults []liveFault
+
+	queue chan func()
+	done  chan struct{}
+}
+
+// liveSeries is the recent past of one series.
+type liveSeries struct {
+	timeline.Series
+	// good and bad are the run of like samples that is under way.
+	goodFrom, goodLast timeline.Offset
+	good               int
+	badFrom, badLast   timeline.Offset
+	bad                int
+	lastBad            timeline.Sample
+	last               timeline.Sample
+	spark              [60]sparkSecond
+}
+
+type sparkSecond struct {
+	second    int64
+	good, bad int
+}
+
+type liveFault struct {
+	FaultLive
+	expires time.Time
+}
+
+func newBoard(p timeline.Plan, c timeline.Clock) *board {
+	b := &board{plan: p, clock: c, changed: make(chan struct{}, 1), queue: make(chan func(), 4096), done: make(chan struct{})}
+	for _, s := range p.Series {
+		b.series = append(b.series, &liveSeries{Series: s})
+	}
+	go func() {
+		defer close(b.done)
+		for f := range b.queue {
+			f()
+		}
+	}()
+	return b
+}
+
+// show calls f from the one goroutine that talks to the watcher; a watcher that
+// cannot keep up misses something rather than delay the drill.
+func (b *board) show(f func()) {
+	select {
+	case b.queue <- f:
+	default:
+	}
+}
+
+func (b *board) stop() {
+	close(b.queue)
+	<-b.done
+}
+
+// sample takes in a sample; it may be called concurrently.
+func (b *board) sample(s timeline.Sample) {
+	b.mu.Lock()
+	l := b.series[s.Series]
+	l.add(s)
+	if l.Writes && s.Class.Good() {
+		b.acked++
+	}
+	b.mu.Unlock()
+	select {
+	case b.changed <- struct{}{}:
+	default:
+	}
+}
+
+// add takes a sample into the runs under way. A bad sample breaks the good run
+// only if it started within it: one that hung since before says nothing about
+// now. A sample without data breaks a good run too: a gap is never up.
+func (l *liveSeries) add(s timeline.Sample) {
+	sec := int64(time.Duration(s.Start) / time.Second)
+	sp := &l.spark[sec%int64(len(l.spark))]
+	if sp.second != sec {
+		*sp = sparkSecond{second: sec}
+	}
+	l.last = s
+	if s.Class.Good() {
+		sp.good++
+		if l.good == 0 {
+			l.goodFrom = s.Start
+		}
+		l.good++
+		l.goodFrom, l.goodLast = min(l.goodFrom, s.Start), max(l.goodLast, s.Start)
+		if s.Start > l.badLast {
+			l.bad = 0
+		}
+		return
+	}
+	if s.Start >= l.goodFrom {
+		l.good = 0
+	}
+	if !s.Class.Bad() {
+		return
+	}
+	sp.bad++
+	if l.bad == 0 {
+		l.badFrom = s.Start
+	}
+	l.bad++
+	l.badLast = max(l.badLast, s.Start)
+	l.lastBad = s
+}
+
+// stable tells whether every judged series has been good for as long as the
+// scenario asks, in samples that started after since.
+func (b *board) stable(since timeline.Offset) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, l := range b.series {
+		if !l.Judged || !runsThrough(l.Mode) {
+			continue
+		}
+		from := max(l.goodFrom, since)
+		// A sample that began within the stretch may still hang: wait for it.
+		if l.good < b.plan.Stable.Samples || time.Duration(l.goodLast-from) < b.plan.Stable.For+min(l.Timeout, time.Second) {
+			return false
+		}
+	}
+	return true
+}
+
+// failing names a judged series that is failing now and began to after since; ""
+// if none is. One bad sample is not enough.
+func (b *board) failing(since timeline.Offset) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, l := range b.series {
+		if l.Judged && l.bad >= 2 && l.badLast >= since {
+			return l.Name()
+		}
+	}
+	return ""
+}
+
+// badSince describes the last bad sample of a judged series since an offset.
+func (b *board) badSince(since timeline.Offset) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, l := range b.series {
+		switch {
+		case !l.Judged || !runsThrough(l.Mode):
+		case l.lastBad.Class != "" && l.lastBad.Start >= since:
+			return fmt.Sprintf("probe %s through %s (%s): %s: %s", l.Name(), l.Via, l.Address, l.lastBad.Class, l.lastBad.Detail)
+		case l.good == 0:
+			return fmt.Sprintf("probe %s through %s (%s) has no good sample", l.Name(), l.Via, l.Address)
+		}
+	}
+	return ""
+}
+
+// outage is for how long a probe has been failing in any client class.
+func (b *board) outage(probe string) time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var longest time.Duration
+	for _, l := range b.series {
+		if l.Probe == probe && l.bad > 0 && l.good == 0 {
+			longest = max(longest, time.Duration(b.clock.Now()-l.badFrom))
+		}
+	}
+	return longest
+}
+
+// runsThrough tells whether a mode samples while a fault is in force.
+func runsThrough(mode string) bool { return mode == "Continuous" || mode == "OnChaos" }

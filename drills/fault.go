@@ -1,0 +1,161 @@
+package drills
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"firedrill/drills/journal"
+	"firedrill/drills/timeline"
+	"firedrill/drills/topology"
+)
+
+const (
+	// confirmWithin is how long a witness has to see a fault act.
+	confirmWithin = 15 * time.Second
+	// slack is what a fault's time to live exceeds its planned time by.
+	slack = 30 * time.Second
+)
+
+// inject makes the faults, each at its time after the baseline.
+func (r *run) inject(ctx context.Context) error {
+	begin := r.clock.Now()
+	order := make([]int, len(r.d.Faults))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		return int(r.d.Plan.Faults[a].At - r.d.Plan.Faults[b].At)
+	})
+	for _, i := range order {
+		at := begin + timeline.Offset(r.d.Plan.Faults[i].At)
+		if err := r.until(ctx, at, func() bool { return false }); err != nil {
+			return err
+		}
+		if err := r.injectOne(ctx, r.d.Plan.Faults[i], r.d.Faults[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// injectOne resolves the target now, prepares, journals, injects, and lets a
+// witness confirm.
+func (r *run) injectOne(ctx context.Context, p timeline.PlannedFault, f FaultStep) error {
+	t, err := r.target(ctx, f)
+	if err != nil {
+		return fmt.Errorf("%w: fault %s: %w", ErrAborted, p.Name, err)
+	}
+	u, err := f.Injector.Prepare(ctx, t)
+	if err != nil {
+		return fmt.Errorf("%w: fault %s: prepare: %w", ErrAborted, p.Name, err)
+	}
+	stay := p.For
+	if stay == 0 {
+		stay = r.d.Plan.Longest
+	}
+	m, err := r.intend(journal.Intent{
+		Sort: sortFault, Name: p.Name, Kind: f.Kind, With: f.With, Says: u.Says, Undo: u.Data,
+		ExpiresAt: time.Now().Add(stay + slack).UTC(),
+	})
+	if err != nil {
+		return err
+	}
+	r.note(timeline.Injecting{Fault: p.Name, Kind: p.Kind, Targets: memberNames(t.Members), Doing: doing(f, u)})
+	r.board.faultOn(p, memberNames(t.Members), m.ExpiresAt)
+	err = f.Injector.Inject(ctx, t, u)
+	r.note(timeline.Injected{Fault: p.Name, Err: text(err)})
+	if err != nil {
+		return fmt.Errorf("%w: fault %s: inject: %w", ErrAborted, p.Name, err)
+	}
+	r.confirm(ctx, p, f, t, u)
+	if p.For > 0 {
+		m.until = r.clock.Now() + timeline.Offset(p.For)
+	}
+	return nil
+}
+
+// confirm asks the fault's witness. What nobody confirms is recorded as such:
+// the verdict will be inconclusive.
+func (r *run) confirm(ctx context.Context, p timeline.PlannedFault, f FaultStep, t Target, u Undo) {
+	seen := timeline.Confirmed{Fault: p.Name, Err: "the fault has no witness"}
+	if c, ok := f.Injector.(Confirmer); ok {
+		ctx, cancel := context.WithTimeout(ctx, confirmWithin)
+		defer cancel()
+		by, err := c.Confirm(ctx, t, u)
+		seen.By, seen.Err = by, text(err)
+	}
+	at := r.note(seen)
+	if p.Measured {
+		r.effective = at
+		r.board.faulted(at)
+	}
+}
+
+// dueReverts undoes the faults whose own time is up.
+func (r *run) dueReverts(ctx context.Context) error {
+	now := r.clock.Now()
+	for _, m := range r.made {
+		if m.until > 0 && now >= m.until && !m.undone {
+			if err := r.revertFault(ctx, m); err != nil {
+				return fmt.Errorf("%w: %w", ErrAborted, err)
+			}
+		}
+	}
+	return nil
+}
+
+// revert undoes every fault and every remediation that asks for it, newest first.
+func (r *run) revert(ctx context.Context) error {
+	for _, m := range slices.Backward(r.made) {
+		if m.Sort != sortFault && m.Sort != sortRemedy {
+			continue
+		}
+		if err := r.revertFault(ctx, m); err != nil {
+			r.leftover("%v", err)
+		}
+	}
+	return nil
+}
+
+func (r *run) revertFault(ctx context.Context, m *made) error {
+	if m.undone {
+		return nil
+	}
+	if m.Sort == sortFault {
+		r.note(timeline.Reverting{Fault: m.Name})
+	}
+	err := r.reverse(ctx, m, undoer{plugins: r.o.Plugins})
+	if m.Sort == sortFault {
+		r.note(timeline.Reverted{Fault: m.Name, Outcome: m.outcome, Err: text(err)})
+		r.board.faultOff(m.Name)
+	}
+	return err
+}
+
+// doing is what a fault does, for people: its kind, its parameters, its undo.
+func doing(f FaultStep, u Undo) string {
+	with := ""
+	if len(f.With) > 0 && string(f.With) != "{}" && json.Valid(f.With) {
+		with = " " + string(f.With)
+	}
+	return fmt.Sprintf("%s%s; undo: %s", f.Kind, with, u.Says)
+}
+
+func memberNames(ms []*topology.Member) []string {
+	names := make([]string, len(ms))
+	for i, m := range ms {
+		names[i] = m.Name()
+	}
+	return names
+}
+
+// text is an error's message, "" for nil.
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}

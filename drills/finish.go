@@ -1,0 +1,126 @@
+package drills
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"firedrill/drills/ledger"
+	"firedrill/drills/timeline"
+	"firedrill/drills/topology"
+)
+
+// rejoin makes every faulted component whole again: the reverted members come
+// back in the role that is right now.
+func (r *run) rejoin(ctx context.Context) error {
+	for _, m := range slices.Backward(r.made) {
+		if m.Sort != sortRoles {
+			continue
+		}
+		err := r.reverse(ctx, m, undoer{plugins: r.o.Plugins, restored: func(component string, began time.Time, res topology.Restored, err error) {
+			r.note(timeline.Rejoined{
+				Component: component, Members: seen(res.State), KeptOut: res.KeptOut, Errant: res.Errant,
+				From: r.clock.At(began), Err: text(err),
+			})
+		}})
+		if err != nil {
+			r.leftover("%v", err)
+		}
+	}
+	return nil
+}
+
+// steady waits until every probe is stable once more, with everything put back.
+func (r *run) steady(ctx context.Context) error {
+	since := r.clock.Now()
+	err := r.until(ctx, since+timeline.Offset(steadyWithin), func() bool { return r.board.stable(since) || r.hurried() })
+	if err != nil {
+		return fmt.Errorf("wait for the steady state: %w", err)
+	}
+	if !r.board.stable(since) && !r.hurried() {
+		return fmt.Errorf("the steady state did not come back within %s: %s", steadyWithin, r.board.badSince(since))
+	}
+	return nil
+}
+
+// auditRecovered reads the ledgers back from every survivor, while the faulted
+// members are still out.
+func (r *run) auditRecovered(ctx context.Context) error { return r.audit(ctx, ledger.Recovered) }
+
+// auditRejoined reads them back once more from every member, after the last
+// write.
+func (r *run) auditRejoined(ctx context.Context) error {
+	r.stopSampling()
+	if err := r.closeLedgers(); err != nil {
+		return fmt.Errorf("close ledgers: %w", err)
+	}
+	return r.audit(ctx, ledger.Rejoined)
+}
+
+// audit reads every ledger back from every member that answers. A member that
+// cannot be read is recorded as such: the verdict knows what it may not say.
+func (r *run) audit(ctx context.Context, when string) error {
+	done := map[string]bool{}
+	for i, s := range r.d.Series {
+		p := r.d.Plan.Series[i]
+		k, ok := s.Kind.(LedgerKind)
+		if !ok || !p.Writes || done[p.Ledger] {
+			continue
+		}
+		done[p.Ledger] = true
+		state, err := r.discover(ctx, s.Component)
+		if err != nil {
+			r.caveat("ledger %s was not read back (%s): %v", p.Ledger, when, err)
+			continue
+		}
+		for _, m := range survivors(s.Component, state) {
+			primary := slices.Contains(state.With(topology.Primary), m.Name())
+			if err := r.readBack(ctx, p.Ledger, k, s.Component, m, when, primary); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// readBack reads one ledger from one member into the record.
+func (r *run) readBack(ctx context.Context, name string, k LedgerKind, c *topology.Component, m *topology.Member, when string, primary bool) error {
+	from := r.clock.Now()
+	rb, err := ledger.Collect(k.ReadBack(ctx, c, r.o.RunID, m))
+	rb.Member, rb.When, rb.Primary = m.Name(), when, primary
+	if when == ledger.Recovered {
+		rb.From = from // writers go on: what they write later need not be there
+	}
+	ev := timeline.ReadBack{Ledger: name, Member: m.Name(), When: when, Primary: primary, Rows: rb.Rows, From: from, Err: text(err)}
+	if err == nil {
+		err = appendReadBack(readBackPath(r.o.Dir, name), rb)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrAborted, err)
+		}
+	}
+	r.note(ev)
+	return nil
+}
+
+func appendReadBack(path string, rb ledger.ReadBack) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("record read-back: %w", err)
+	}
+	return errors.Join(ledger.WriteReadBack(f, rb), f.Sync(), f.Close())
+}
+
+// sweep ends the sampling and removes what the ledgers made on the servers.
+func (r *run) sweep(ctx context.Context) error {
+	r.stopSampling()
+	err := r.closeLedgers()
+	for _, m := range slices.Backward(r.made) {
+		if !m.undone && m.Sort == sortLedger {
+			err = errors.Join(err, r.reverse(ctx, m, undoer{plugins: r.o.Plugins}))
+		}
+	}
+	return err
+}

@@ -1,0 +1,120 @@
+package drills
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"firedrill/drills/journal"
+	"firedrill/drills/timeline"
+	"firedrill/drills/topology"
+)
+
+// lookEvery is how often a wait looks when no sample comes in.
+const lookEvery = 20 * time.Millisecond
+
+// until waits until done, the deadline, or the end of ctx (an error). It looks
+// whenever a sample comes in, and undoes faults whose own time is up.
+func (r *run) until(ctx context.Context, deadline timeline.Offset, done func() bool) error {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for !done() && r.clock.Now() < deadline {
+		wait := time.NewTimer(time.Duration(deadline - r.clock.Now()))
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			return context.Cause(ctx)
+		case <-r.board.changed:
+		case <-tick.C:
+		case <-wait.C:
+		}
+		wait.Stop()
+		if err := r.dueReverts(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// heal waits for the topology to heal itself; past healAfter, if a judged series
+// is failing, the runner applies the remedies. It ends when every judged series
+// is stable, or when the drill's longest time is over.
+func (r *run) heal(ctx context.Context) error {
+	giveUp := r.effective + timeline.Offset(r.d.Plan.Longest)
+	act := r.effective + timeline.Offset(r.d.Plan.HealAfter)
+	failing := ""
+	err := r.until(ctx, giveUp, func() bool {
+		if len(r.d.Remedies) > 0 && r.clock.Now() >= act {
+			failing = r.board.failing(r.effective)
+		}
+		return failing != "" || r.board.stable(r.effective)
+	})
+	if err != nil {
+		return err
+	}
+	by := "topology"
+	if failing != "" {
+		by = "runner"
+		r.note(timeline.Detected{Series: failing})
+		r.phase(timeline.PhaseRemedy)
+		if err := r.remedy(ctx); err != nil {
+			r.caveat("the remediation did not succeed, so the drill did not wait any longer: %v", err)
+			r.note(timeline.Healed{By: "none"})
+			return nil
+		}
+		r.phase(timeline.PhaseStabilise)
+		if err := r.until(ctx, giveUp, func() bool { return r.board.stable(r.effective) }); err != nil {
+			return err
+		}
+	}
+	if !r.board.stable(r.effective) {
+		by = "none"
+	}
+	r.note(timeline.Healed{By: by})
+	return nil
+}
+
+// remedy applies the remedies in order; the first that fails ends it.
+func (r *run) remedy(ctx context.Context) error {
+	for i, step := range r.d.Remedies {
+		p := r.d.Plan.Remedies[i]
+		c := step.Target.Component
+		log := &remedyLog{r: r, name: p.Name, step: step, from: r.note(timeline.RemedyBegan{Remedy: p.Name, Kind: p.Kind, Target: p.Target})}
+		err := step.Remedy.Apply(ctx, Target{Component: c, Members: c.Members, State: r.keep[c.Name()]}, log)
+		outcome := "done"
+		if err != nil {
+			outcome = "failed"
+		}
+		r.note(timeline.RemedyEnded{Remedy: p.Name, Outcome: outcome, Err: text(err)})
+		if err != nil {
+			return fmt.Errorf("remedy %s: %w", p.Name, err)
+		}
+	}
+	return nil
+}
+
+// remedyLog records a remedy's steps; it is used by one goroutine at a time.
+type remedyLog struct {
+	r    *run
+	name string
+	step RemedyStep
+	from timeline.Offset
+}
+
+// Intend implements RemedyLog.
+func (l *remedyLog) Intend(step string, u *Undo) error {
+	if u == nil {
+		return l.r.jr.Step(l.name + ": " + step)
+	}
+	_, err := l.r.intend(journal.Intent{
+		Sort: sortRemedy, Name: l.name + ": " + step, Kind: l.step.Kind, With: l.step.With, Says: u.Says, Undo: u.Data,
+	})
+	return err
+}
+
+// Step implements RemedyLog.
+func (l *remedyLog) Step(s topology.Step) {
+	l.from = l.r.note(timeline.RemedyStep{
+		Remedy: l.name, Step: s.Name, Member: s.Member, From: l.from, Detail: s.Detail, Err: s.Err,
+	})
+}

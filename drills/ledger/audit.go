@@ -1,0 +1,243 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+
+	"firedrill/drills/timeline"
+)
+
+// maxReads is how many readings an audit compares at once.
+const maxReads = 64
+
+// Audit compares what was attempted with what was read back. It is pure. entries
+// returns a fresh reading of the ledger's file each time it is called, see Read;
+// it is called a second time only if two primaries seem to overlap. Entries that
+// end in ErrTorn are audited as far as they go; any other error is returned.
+//
+// The entries pass through: what takes memory are the reads alone, see ReadBack,
+// and the listed ranges.
+func Audit(entries func() iter.Seq2[Entry, error], reads []ReadBack, opts Options) (Accounting, error) {
+	if len(reads) > maxReads {
+		return Accounting{}, fmt.Errorf("audit ledger: %d readings, at most %d can be compared", len(reads), maxReads)
+	}
+	a := newAudit(reads, opts)
+	err := eachEntry(entries(), a.entry)
+	if errors.Is(err, ErrTorn) {
+		a.out.Torn, err = true, nil
+	}
+	if err != nil {
+		return Accounting{}, fmt.Errorf("audit ledger: %w", err)
+	}
+	a.beyond()
+	a.duplicates()
+	if !opts.ManyPrimaries {
+		if err := a.dualWrites(entries()); err != nil && !errors.Is(err, ErrTorn) {
+			return Accounting{}, fmt.Errorf("audit ledger, second reading: %w", err)
+		}
+	}
+	return a.result(), nil
+}
+
+func eachEntry(entries iter.Seq2[Entry, error], do func(*Entry) error) error {
+	for e, err := range entries {
+		if err != nil {
+			return err
+		}
+		if err := do(&e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mask is a set of readings, by index.
+type mask uint64
+
+func (m mask) has(i int) bool { return i >= 0 && m>>i&1 == 1 }
+
+// auditLane is what is known of one writer.
+type auditLane struct {
+	last    uint64 // its last sequence recorded
+	cursors []cursor
+}
+
+// present returns the readings that have the writer's sequence.
+func (l *auditLane) present(seq uint64) mask {
+	var m mask
+	for i := range l.cursors {
+		if l.cursors[i].has(seq) {
+			m |= 1 << i
+		}
+	}
+	return m
+}
+
+// audit is one audit under way.
+type audit struct {
+	opts  Options
+	reads []ReadBack
+	all   mask
+	// recovered and rejoined are the readings of the primary then, -1 for none;
+	// against is for each reading the one it is compared with.
+	recovered, rejoined int
+	against             []int
+	rejoinedAny         mask
+
+	lanes  []auditLane // by writer
+	reigns *reigns
+	out    Accounting
+
+	lost, indeterminate, rejectedPresent, duplicated, phantom tally
+	diverged, resurrected, vanished, dual                     tally
+	missing, extra                                            []tally // by reading
+}
+
+func newAudit(reads []ReadBack, opts Options) *audit {
+	if opts.Ranges == 0 {
+		opts.Ranges = 1000
+	}
+	a := &audit{
+		opts: opts, reads: reads, all: mask(1)<<len(reads) - 1, reigns: newReigns(),
+		recovered: primaryAt(reads, Recovered), rejoined: primaryAt(reads, Rejoined),
+		missing: make([]tally, len(reads)), extra: make([]tally, len(reads)),
+	}
+	for i, r := range reads {
+		ref := a.recovered
+		if r.When == Rejoined {
+			a.rejoinedAny |= 1 << i
+			if a.rejoined >= 0 {
+				ref = a.rejoined
+			}
+		}
+		if ref == i {
+			ref = -1
+		}
+		a.against = append(a.against, ref)
+		a.missing[i].limit, a.extra[i].limit = opts.Ranges, opts.Ranges
+	}
+	for _, t := range []*tally{
+		&a.lost, &a.indeterminate, &a.rejectedPresent, &a.duplicated, &a.phantom,
+		&a.diverged, &a.resurrected, &a.vanished, &a.dual,
+	} {
+		t.limit = opts.Ranges
+	}
+	return a
+}
+
+func primaryAt(reads []ReadBack, when string) int {
+	return slices.IndexFunc(reads, func(r ReadBack) bool { return r.When == when && r.Primary })
+}
+
+// lane returns the state of a writer.
+func (a *audit) lane(writer uint16) *auditLane {
+	for int(writer) >= len(a.lanes) {
+		w := uint16(len(a.lanes))
+		cursors := make([]cursor, len(a.reads))
+		for i, r := range a.reads {
+			cursors[i] = newCursor(r.setOf(w))
+		}
+		a.lanes = append(a.lanes, auditLane{cursors: cursors})
+	}
+	return &a.lanes[writer]
+}
+
+// entry accounts for one attempt.
+func (a *audit) entry(e *Entry) error {
+	l := a.lane(e.ID.Writer)
+	if e.ID.Seq != l.last+1 || e.ID.Writer == 0 {
+		return fmt.Errorf("attempt %v comes after %d:%d: sequences must be dense", e.ID, e.ID.Writer, l.last)
+	}
+	l.last = e.ID.Seq
+	present := l.present(e.ID.Seq)
+	var judged mask
+	for i := range a.reads {
+		if from := a.reads[i].From; from == 0 || e.End < from {
+			judged |= 1 << i
+		}
+	}
+	a.out.Attempted++
+	switch e.Outcome {
+	case Acknowledged:
+		a.out.Acknowledged++
+		a.reigns.acknowledged(e)
+		a.acknowledged(e, present, judged)
+	case Rejected:
+		a.out.Rejected++
+		if present.has(a.recovered) || present.has(a.rejoined) {
+			a.rejectedPresent.add(e.ID)
+		}
+	default:
+		a.indeterminate.add(e.ID)
+		if present.has(a.recovered) || !judged.has(a.recovered) && present.has(a.rejoined) {
+			a.out.IndeterminatePresent++
+		}
+	}
+	if present != 0 && present != a.all {
+		a.compare(e.ID, present, judged)
+	}
+	return nil
+}
+
+// acknowledged tells lost, resurrected and vanished.
+func (a *audit) acknowledged(e *Entry, present, judged mask) {
+	var lost bool
+	switch {
+	case a.recovered < 0:
+		return
+	case judged.has(a.recovered):
+		lost = !present.has(a.recovered)
+		if lost && present&a.rejoinedAny != 0 {
+			a.resurrected.add(e.ID)
+		}
+		if !lost && judged.has(a.rejoined) && !present.has(a.rejoined) {
+			a.vanished.add(e.ID)
+		}
+	case judged.has(a.rejoined):
+		lost = !present.has(a.rejoined)
+	default:
+		a.out.Unjudged++
+		return
+	}
+	if lost {
+		a.lose(e)
+	}
+	if a.opts.Acknowledged != nil {
+		a.opts.Acknowledged(*e, lost)
+	}
+}
+
+// lose adds a lost write. The first of the acknowledgements came between the
+// least start and the least end of all, whichever writes those belong to.
+func (a *audit) lose(e *Entry) {
+	a.lost.add(e.ID)
+	if a.out.FirstLost == nil {
+		a.out.FirstLost = &timeline.Interval{Lo: e.Start, Hi: e.End}
+		a.out.LastLost = &timeline.Interval{Lo: e.Start, Hi: e.End}
+	}
+	first, last := a.out.FirstLost, a.out.LastLost
+	first.Lo, first.Hi = min(first.Lo, e.Start), min(first.Hi, e.End)
+	last.Lo, last.Hi = max(last.Lo, e.Start), max(last.Hi, e.End)
+}
+
+// compare compares each reading with the primary's. What came after one of the
+// two began to be read proves nothing.
+func (a *audit) compare(id ID, present, judged mask) {
+	diverged := false
+	for i, ref := range a.against {
+		if ref < 0 || !judged.has(i) || !judged.has(ref) || present.has(i) == present.has(ref) {
+			continue
+		}
+		if present.has(ref) {
+			a.missing[i].add(id)
+			continue
+		}
+		a.extra[i].add(id)
+		diverged = diverged || a.rejoinedAny.has(i)
+	}
+	if diverged {
+		a.diverged.add(id)
+	}
+}

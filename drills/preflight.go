@@ -1,0 +1,167 @@
+package drills
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"firedrill/drills/journal"
+	"firedrill/drills/timeline"
+	"firedrill/drills/topology"
+)
+
+// preflight looks before anything is touched: is every component whole, does
+// every target resolve, can every fault be made and undone, would somebody be
+// left to take over. Then it prepares the ledgers and opens the probes.
+func (r *run) preflight(ctx context.Context) error {
+	for _, c := range r.d.Components() {
+		state, err := r.discover(ctx, c)
+		if err == nil {
+			err = healthy(c, state)
+		}
+		if err != nil {
+			return fmt.Errorf("%w: preflight: %w", ErrAborted, err)
+		}
+		r.keep[c.Name()] = state
+	}
+	if err := r.d.survivable(r.keep); err != nil {
+		return fmt.Errorf("%w: preflight: %w", ErrAborted, err)
+	}
+	for i, f := range r.d.Faults {
+		t, err := r.target(ctx, f)
+		if err == nil {
+			_, err = f.Injector.Prepare(ctx, t)
+		}
+		if err != nil {
+			return fmt.Errorf("%w: preflight: fault %s: %w", ErrAborted, r.d.Plan.Faults[i].Name, err)
+		}
+	}
+	if err := r.prepareLedgers(ctx); err != nil {
+		return err
+	}
+	if err := r.intendRoles(); err != nil {
+		return err
+	}
+	return r.openProbes(ctx)
+}
+
+// Components are those that the drill's faults and probes name, in the order of
+// the file.
+func (d *Drill) Components() []*topology.Component {
+	var used []*topology.Component
+	for _, s := range d.Series {
+		used = append(used, s.Component)
+	}
+	for _, f := range d.Faults {
+		used = append(used, f.Target.Component)
+	}
+	return slices.DeleteFunc(slices.Clone(d.Topology.Components), func(c *topology.Component) bool {
+		return !slices.Contains(used, c)
+	})
+}
+
+// healthy refuses a component that is not whole to begin with: what is broken
+// before the drill would be charged to it.
+func healthy(c *topology.Component, s topology.State) error {
+	for _, m := range s.Members {
+		if m.Problem != "" {
+			return fmt.Errorf("component %s is not healthy: member %s (%s): %s", c.Name(), m.Member, address(c, m.Member), m.Problem)
+		}
+	}
+	roles := len(s.With(topology.Instance)) == 0
+	if n := len(s.With(topology.Primary)); roles && n != 1 {
+		return fmt.Errorf("component %s has %d primaries, want exactly 1: %s", c.Name(), n, Describe(s))
+	}
+	return nil
+}
+
+// survivable refuses faults on a primary that would leave nobody to take over.
+func (d *Drill) survivable(states map[string]topology.State) error {
+	for _, f := range d.Faults {
+		s := states[f.Target.Component.Name()]
+		if f.Target.Role == topology.Primary && len(s.With(topology.Replica)) == 0 {
+			return fmt.Errorf("component %s has no replica that could take over: %s", f.Target.Component.Name(), Describe(s))
+		}
+	}
+	return nil
+}
+
+// intendRoles journals, for each component that a fault names, how its roles are
+// made whole again by whoever comes after.
+func (r *run) intendRoles() error {
+	done := map[string]bool{}
+	for _, f := range r.d.Faults {
+		c := f.Target.Component
+		if done[c.Name()] {
+			continue
+		}
+		done[c.Name()] = true
+		data, err := json.Marshal(rolesUndo{Component: c.Spec, Routes: routeSpecs(c), Keep: r.keep[c.Name()]})
+		if err != nil {
+			return fmt.Errorf("%w: journal roles of %s: %w", ErrAborted, c.Name(), err)
+		}
+		if _, err := r.intend(journal.Intent{
+			Sort: sortRoles, Name: c.Name(), Kind: c.Spec.Kind, Undo: data,
+			Says: "make " + c.Name() + " whole: one primary, every member following it, routes leading there",
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepareLedgers makes the places that the ledgers' writes go to; each is
+// journaled before.
+func (r *run) prepareLedgers(ctx context.Context) error {
+	done := map[string]bool{}
+	for i, s := range r.d.Series {
+		plan := r.d.Plan.Series[i]
+		k, ok := s.Kind.(LedgerKind)
+		if !ok || !plan.Writes || done[plan.Ledger] {
+			continue
+		}
+		done[plan.Ledger] = true
+		u, err := k.PlanUndo(s.Component, r.o.RunID)
+		if err != nil {
+			return fmt.Errorf("%w: ledger %s: %w", ErrAborted, plan.Ledger, err)
+		}
+		if _, err := r.intend(journal.Intent{
+			Sort: sortLedger, Name: plan.Ledger, Kind: plan.Kind, With: s.With, Says: u.Says, Undo: u.Data,
+		}); err != nil {
+			return err
+		}
+		if err := k.Prepare(ctx, s.Component, r.o.RunID); err != nil {
+			return fmt.Errorf("%w: ledger %s: prepare: %w", ErrAborted, plan.Ledger, err)
+		}
+	}
+	return nil
+}
+
+// baseline is the A/A stretch: nothing is injected, and everything must hold.
+func (r *run) baseline(ctx context.Context) error {
+	r.startSampling(ctx)
+	began := r.clock.Now()
+	if err := r.until(ctx, began+timeline.Offset(r.d.Plan.Baseline), func() bool { return false }); err != nil {
+		return err
+	}
+	if what := r.board.badSince(began); what != "" {
+		return fmt.Errorf("%w: the baseline did not hold before any fault: %s", ErrAborted, what)
+	}
+	return nil
+}
+
+func routeSpecs(c *topology.Component) []topology.RouteSpec {
+	specs := make([]topology.RouteSpec, len(c.Routes))
+	for i, rt := range c.Routes {
+		specs[i] = rt.Spec
+	}
+	return specs
+}
+
+func address(c *topology.Component, member string) string {
+	if m, err := c.Member(member); err == nil {
+		return m.Address()
+	}
+	return "?"
+}

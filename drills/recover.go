@@ -1,0 +1,178 @@
+package drills
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"firedrill/drills/journal"
+	"firedrill/drills/timeline"
+	"firedrill/drills/topology"
+)
+
+// ErrDirty says that something could not be undone.
+var ErrDirty = errors.New("not everything is put back")
+
+// Undone is one intent that a recovery dealt with.
+type Undone struct {
+	Name    string `json:"name"`
+	Says    string `json:"says"`
+	Outcome string `json:"outcome"`
+	Error   string `json:"error,omitempty"`
+}
+
+// Recovery is what a recovery did.
+type Recovery struct {
+	RunID  string   `json:"run_id"`
+	RunDir string   `json:"run_dir"`
+	Undone []Undone `json:"undone"`
+	// KeptOut are members that were not re-admitted, with the reason.
+	KeptOut map[string]string `json:"kept_out,omitempty"`
+}
+
+// Journals returns what is left to recover in a home, oldest first. A topology
+// name other than "" narrows it.
+func Journals(home, topologyName string) ([]journal.State, error) {
+	paths, err := journal.List(journalDir(home))
+	if err != nil {
+		return nil, err
+	}
+	var left []journal.State
+	for _, p := range paths {
+		s, err := journal.Read(p)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // finished meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		if topologyName == "" || s.Header.Topology == topologyName {
+			left = append(left, s)
+		}
+	}
+	return left, nil
+}
+
+// Recover undoes, newest first, whatever the run of a journal left, from the
+// journal alone, and closes the run's record. It waits for a live runner or
+// watchdog to let go if wait is set, and fails with ErrLocked otherwise. It may
+// be called again and again. An error that is ErrDirty means that something is
+// still not undone, and that it may be tried again.
+func Recover(ctx context.Context, home, path string, plugins Catalogues, by string, wait bool) (Recovery, error) {
+	s, err := journal.Read(path)
+	if err != nil {
+		return Recovery{}, err
+	}
+	l, err := takeLock(home, s.Header.Topology, wait)
+	if err != nil {
+		return Recovery{}, err
+	}
+	defer l.release()
+	return recoverLocked(ctx, path, plugins, by)
+}
+
+// recoverLocked recovers; the caller holds the lock, so the journal is read anew.
+func recoverLocked(ctx context.Context, path string, plugins Catalogues, by string) (Recovery, error) {
+	s, err := journal.Read(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return Recovery{}, nil // somebody was faster
+	}
+	if err != nil {
+		return Recovery{}, err
+	}
+	rec := Recovery{RunID: s.Header.RunID, RunDir: s.Header.RunDir, KeptOut: map[string]string{}}
+	j, err := journal.Open(path)
+	if err != nil {
+		return rec, err
+	}
+	c := &closing{by: by, plugins: plugins, rec: &rec}
+	c.resume(s)
+	for _, i := range s.Pending {
+		c.undo(ctx, j, i)
+	}
+	c.end(s.Header.RunDir)
+	if len(c.left) > 0 {
+		return rec, fmt.Errorf("%w: %v", ErrDirty, c.left)
+	}
+	return rec, j.Close(s.Header.RunDir)
+}
+
+// closing is a recovery under way. The record is written if it can be: putting
+// things back comes first.
+type closing struct {
+	by      string
+	plugins Catalogues
+	rec     *Recovery
+	log     *timeline.Writer
+	left    []string
+}
+
+func (c *closing) resume(s journal.State) {
+	w, err := timeline.Resume(s.Header.RunDir)
+	if err != nil {
+		return
+	}
+	c.log = w
+	if !s.Left {
+		c.note(timeline.StopRequested{Why: "the runner died; " + c.by + " put everything back"})
+	}
+}
+
+func (c *closing) note(payload any) {
+	if c.log != nil {
+		_, _ = c.log.Append(payload) // a full disk must not stop the undoing
+	}
+}
+
+func (c *closing) undo(ctx context.Context, j *journal.Journal, i journal.Intent) {
+	if i.Sort == sortFault {
+		c.note(timeline.Reverting{Fault: i.Name})
+	}
+	u := undoer{plugins: c.plugins, restored: func(component string, _ time.Time, res topology.Restored, err error) {
+		c.note(timeline.Rejoined{
+			Component: component, Members: seen(res.State), KeptOut: res.KeptOut, Errant: res.Errant, Err: text(err),
+		})
+		for m, why := range res.KeptOut {
+			c.rec.KeptOut[m] = why
+		}
+	}}
+	err := u.undo(ctx, i)
+	outcome := revertOutcome(err)
+	if i.Sort == sortFault {
+		c.note(timeline.Reverted{Fault: i.Name, Outcome: outcome, Err: text(err), Elsewhere: true})
+	}
+	if jerr := j.Done(i.ID, outcome, c.by); jerr != nil {
+		c.left = append(c.left, jerr.Error())
+	}
+	if outcome == timeline.RevertFailed {
+		c.left = append(c.left, fmt.Sprintf("%s (%s): %v", i.Name, i.Says, err))
+	}
+	c.rec.Undone = append(c.rec.Undone, Undone{Name: i.Name, Says: i.Says, Outcome: outcome, Error: text(err)})
+}
+
+func (c *closing) end(dir string) {
+	if c.log == nil {
+		return
+	}
+	verdict := "clean"
+	if len(c.left) > 0 {
+		verdict = "dirty"
+	}
+	_ = closeRecord(c.log, dir, timeline.CleanedUp{Verdict: verdict, Leftovers: c.left}, true)
+}
+
+// recoverEarlier puts back what earlier runs on a topology left.
+func recoverEarlier(ctx context.Context, o Options, topologyName string) error {
+	left, err := Journals(o.Home, topologyName)
+	if err != nil {
+		return err
+	}
+	for _, s := range left {
+		if _, err := Recover(ctx, o.Home, s.Path, o.Plugins, "the next run", false); err != nil {
+			return fmt.Errorf("recover run %s: %w", s.Header.RunID, err)
+		}
+	}
+	return nil
+}

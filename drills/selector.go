@@ -1,0 +1,137 @@
+package drills
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"firedrill/drills/timeline"
+	"firedrill/drills/topology"
+)
+
+// String describes the choice for people: "primary of orders-db".
+func (s Selector) String() string {
+	var words []string
+	if s.Count > 0 {
+		words = append(words, fmt.Sprint(s.Count))
+	}
+	switch {
+	case s.Member != "":
+		words = append(words, s.Member)
+	case s.Role != "":
+		words = append(words, string(s.Role))
+	default:
+		words = append(words, "members")
+	}
+	words = append(words, "of", s.Component.Name())
+	if s.Site != "" {
+		words = append(words, "in", s.Site)
+	}
+	return strings.Join(words, " ")
+}
+
+// Choose applies the selector to a component as just discovered. The members
+// that fit come in the order of the file; pick chooses among n when only some
+// are wanted. Nothing that fits is an error: a fault on nothing proves nothing.
+func (s Selector) Choose(state topology.State, pick func(n int) int) ([]*topology.Member, error) {
+	var fit []*topology.Member
+	for _, m := range s.Component.Members {
+		if s.Member != "" && m.Name() != s.Member || s.Site != "" && m.Spec.Site != s.Site {
+			continue
+		}
+		if s.Role != "" && !slices.Contains(state.With(s.Role), m.Name()) {
+			continue
+		}
+		fit = append(fit, m)
+	}
+	if len(fit) < max(1, s.Count) {
+		return nil, fmt.Errorf("choose %s: %d members fit, want %d: %s", s, len(fit), max(1, s.Count), Describe(state))
+	}
+	for s.Count > 0 && len(fit) > s.Count {
+		i := pick(len(fit))
+		fit = slices.Delete(fit, i, i+1)
+	}
+	return fit, nil
+}
+
+// Describe puts a component's state in one line.
+func Describe(s topology.State) string {
+	parts := make([]string, len(s.Members))
+	for i, m := range s.Members {
+		parts[i] = fmt.Sprintf("%s is %s", m.Member, m.Role)
+		if m.Problem != "" {
+			parts[i] += " (" + m.Problem + ")"
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// discover asks a component who is who now, and records the answer.
+func (r *run) discover(ctx context.Context, c *topology.Component) (topology.State, error) {
+	began := r.clock.Now()
+	state, err := c.Adapter.Discover(ctx)
+	if err != nil {
+		return state, fmt.Errorf("discover %s: %w", c.Name(), err)
+	}
+	r.note(timeline.RolesSeen{Component: c.Name(), Members: seen(state), Took: r.clock.Now() - began})
+	return state, nil
+}
+
+// seen turns a state into what the record holds.
+func seen(s topology.State) []timeline.MemberSeen {
+	out := make([]timeline.MemberSeen, len(s.Members))
+	for i, m := range s.Members {
+		out[i] = timeline.MemberSeen{Member: m.Member, Role: string(m.Role), Facts: m.Facts, Problem: m.Problem}
+	}
+	return out
+}
+
+// target resolves what a fault acts on, as things are now, and refuses what
+// exceeds the limits.
+func (r *run) target(ctx context.Context, f FaultStep) (Target, error) {
+	state, err := r.discover(ctx, f.Target.Component)
+	if err != nil {
+		return Target{}, err
+	}
+	members, err := f.Target.Choose(state, r.rng.IntN)
+	if err != nil {
+		return Target{}, err
+	}
+	if err := r.d.Limits.allow(members); err != nil {
+		return Target{}, err
+	}
+	t := Target{Component: f.Target.Component, Members: members, State: state}
+	if f.Peer != nil {
+		peerState := state
+		if f.Peer.Component != f.Target.Component {
+			if peerState, err = r.discover(ctx, f.Peer.Component); err != nil {
+				return Target{}, err
+			}
+		}
+		if t.Others, err = f.Peer.Choose(peerState, r.rng.IntN); err != nil {
+			return Target{}, err
+		}
+	}
+	for _, m := range f.Target.Component.Members {
+		if f.Peer == nil && !slices.Contains(members, m) {
+			t.Others = append(t.Others, m)
+		}
+	}
+	return t, nil
+}
+
+// allow refuses more members or sites than the scenario's limits.
+func (l Limits) allow(ms []*topology.Member) error {
+	sites := map[string]bool{}
+	for _, m := range ms {
+		sites[m.Spec.Site] = true
+	}
+	if len(ms) > l.Members {
+		return fmt.Errorf("would touch %d members (%s), limits.members is %d", len(ms), strings.Join(memberNames(ms), ", "), l.Members)
+	}
+	if len(sites) > l.Sites {
+		return fmt.Errorf("would touch %d sites, limits.sites is %d", len(sites), l.Sites)
+	}
+	return nil
+}

@@ -1,0 +1,119 @@
+package controltest
+
+import (
+	"bufio"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// serve is the server: it greets with its process number (unless it is shy), and
+// answers every line with "echo LINE". With children it has that many processes
+// below it, each of which holds one more.
+func serve(args []string) int {
+	f := flag.NewFlagSet("server", flag.ExitOnError)
+	listen := f.String("listen", "", "address to listen on; none: just be there")
+	children := f.Int("children", 0, "processes below this one")
+	churn := f.Bool("churn", false, "keep making new short-lived children")
+	shy := f.Bool("shy", false, "let the client speak first")
+	slowStop := f.Duration("slow-stop", 0, "how long a shutdown takes")
+	pidFile := f.String("pid-file", "", "write the process number there")
+	ignore := f.Bool("ignore-term", false, "do not obey SIGTERM")
+	peer := f.String("peer", "", "keep a connection to this address, sending a line every 10 ms")
+	fail := f.Int("fail", 0, "end at once with this code")
+	f.Parse(args)
+	if *fail != 0 {
+		return *fail
+	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
+	if *ignore {
+		signal.Ignore(syscall.SIGTERM)
+	}
+	for range *children {
+		below("-children", "0")
+		below("-children", "1")
+	}
+	if *churn {
+		go churning()
+	}
+	if *listen != "" {
+		l, err := net.Listen("tcp", *listen)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		go accept(l, *shy)
+	}
+	if *pidFile != "" {
+		if err := os.WriteFile(*pidFile, fmt.Appendln(nil, os.Getpid()), 0o644); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	if *peer != "" {
+		go talk(*peer)
+	}
+	<-stop
+	<-time.After(*slowStop)
+	return 0
+}
+
+// below starts the program once more as a child that ends with its parent's pipe.
+func below(args ...string) {
+	cmd := exec.Command(os.Args[0], args...)
+	if cmd.Start() == nil {
+		go cmd.Wait()
+	}
+}
+
+// churning makes a short-lived child every few milliseconds, and every other one
+// leaves a child of its own behind for a moment.
+func churning() {
+	for range time.Tick(4 * time.Millisecond) {
+		cmd := exec.Command("/bin/sh", "-c", "sleep 0.02 & sleep 0.01")
+		if cmd.Start() == nil {
+			go cmd.Wait()
+		}
+	}
+}
+
+func accept(l net.Listener, shy bool) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer c.Close()
+			if !shy {
+				fmt.Fprintf(c, "hello %d\n", os.Getpid())
+			}
+			for s := bufio.NewScanner(c); s.Scan(); {
+				fmt.Fprintf(c, "echo %s\n", s.Text())
+			}
+		}()
+	}
+}
+
+// talk keeps one connection to a peer busy, the way a replica does.
+func talk(peer string) {
+	for range time.Tick(10 * time.Millisecond) {
+		c, err := net.Dial("tcp", peer)
+		if err != nil {
+			continue
+		}
+		for range time.Tick(10 * time.Millisecond) {
+			if _, err := fmt.Fprintln(c, strings.Repeat("x", 100)); err != nil {
+				break
+			}
+		}
+		c.Close()
+	}
+}

@@ -1,0 +1,39 @@
+// Package poll waits for something to become true.
+package poll
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// permanent is an error that more waiting cannot cure.
+type permanent struct{ error }
+
+func (p permanent) Unwrap() error { return p.error }
+
+// Stop marks an error of Until's condition that more waiting cannot cure.
+func Stop(err error) error { return permanent{err} }
+
+// Until calls cond at once and then every interval until it returns nil. It ends
+// with an error when cond's is marked by Stop, or when ctx does: that error wraps
+// both the context's and the last one of cond.
+func Until(ctx context.Context, every time.Duration, cond func(context.Context) error) error {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		err := cond(ctx)
+		if err == nil {
+			return nil
+		}
+		if p, ok := errors.AsType[permanent](err); ok {
+			return p.error
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w (%w)", err, context.Cause(ctx))
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// repairLimit bounds a repair: beyond it, building anew is faster.
+const repairLimit = 15 * time.Second
+
+// repair puts a lab right whose processes ended, or whose machine was started
+// again. It loses no write: where roles are in doubt it returns an error.
+func (l *lab) repair(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, repairLimit)
+	defer cancel()
+	if err := l.makePlaces(ctx); err != nil {
+		return err
+	}
+	if err := l.readSecrets(); err != nil {
+		return err
+	}
+	if err := l.each(ctx, l.revive); err != nil {
+		return err
+	}
+	primary, err := l.findPrimary(ctx)
+	if err != nil {
+		return err
+	}
+	if err := l.resume(ctx, primary); err != nil {
+		return err
+	}
+	if l.proxy.PID() == 0 {
+		l.say("the proxy was not running: starting it")
+	}
+	if err := l.proxy.Start(ctx, primary.Name); err != nil {
+		return err
+	}
+	if err := l.proxy.Lead(ctx, primary.Name); err != nil {
+		return err
+	}
+	return l.healthy(ctx)
+}
+
+// revive starts a server that does not run.
+func (l *lab) revive(ctx context.Context, s *Server) error {
+	if s.PID() == 0 {
+		l.say("%s was not running: starting it", s.Name)
+	}
+	return s.Start(ctx)
+}
+
+// findPrimary is the one server that takes writes; or, if none does, the one
+// that all others were following, which is then opened.
+func (l *lab) findPrimary(ctx context.Context) (*Server, error) {
+	var writable []*Server
+	followers := map[string]int{}
+	for _, s := range l.servers {
+		st, err := s.standing(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if !st.readOnly {
+			writable = append(writable, s)
+		}
+		followers[st.source]++
+	}
+	if len(writable) > 1 {
+		return nil, fmt.Errorf("%v take writes at the same time", names(writable))
+	}
+	if len(writable) == 1 {
+		return writable[0], nil
+	}
+	for _, s := range l.servers {
+		if followers[s.Address] == len(l.servers)-1 {
+			l.say("%s came back read-only and every other server follows it: opening it", s.Name)
+			return s, s.exec(ctx, s.engine.open(s.SemiSync)...)
+		}
+	}
+	return nil, errors.New("no server takes writes, and none is followed by all others")
+}
+
+// resume lets the replicas go on that have the right source but stand still, as
+// after a restart. A server with another source may have writes of its own.
+func (l *lab) resume(ctx context.Context, primary *Server) error {
+	for _, s := range l.servers {
+		st, err := s.standing(ctx)
+		if err != nil {
+			return err
+		}
+		switch {
+		case s == primary || st.running && st.source == primary.Address:
+		case st.source == primary.Address:
+			l.say("%s follows %s again", s.Name, primary.Name)
+			if err := s.exec(ctx, s.engine.resume()...); err != nil {
+				return err
+			}
+		default:
+			return fmt.Errorf("%s does not follow %s and may have writes of its own", s.Name, primary.Name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,147 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+)
+
+// startLimit bounds the start of one process; a warm one takes a second.
+const startLimit = 60 * time.Second
+
+// Up brings the lab of that name under home up and returns the path of its
+// topology file. It waits until writes through the route reach the primary and
+// every replica follows. A lab that is up and healthy is left alone; one that is
+// up in part is repaired or, where that cannot be done without losing writes,
+// built anew, which progress says. progress may be nil.
+func Up(ctx context.Context, home, name string, progress func(string)) (string, error) {
+	l, err := open(home, name, progress)
+	if err != nil {
+		return "", err
+	}
+	if err := l.checkPackages(); err != nil {
+		return "", fmt.Errorf("lab %s: %w", name, err)
+	}
+	unlock, err := lock(ctx, home)
+	if err != nil {
+		return "", fmt.Errorf("lab %s: %w", name, err)
+	}
+	defer unlock()
+	if err := l.up(ctx); err != nil {
+		return "", fmt.Errorf("lab %s: %w", name, err)
+	}
+	return l.topologyFile(), nil
+}
+
+func (l *lab) up(ctx context.Context) error {
+	if l.made() {
+		if st := l.status(ctx); st.State == Healthy {
+			return nil
+		}
+		err := l.repair(ctx)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		l.say("lab %s cannot be repaired (%v): building it anew", l.Name, err)
+	}
+	if err := l.destroy(ctx); err != nil {
+		return err
+	}
+	if err := l.create(ctx); err != nil {
+		return errors.Join(err, l.destroy(context.WithoutCancel(ctx)))
+	}
+	return nil
+}
+
+// create builds the lab where nothing is.
+func (l *lab) create(ctx context.Context) error {
+	if l.engine == (mysqld{}) {
+		l.say("looking for a MySQL server (the first time, about 70 MB are downloaded)")
+		if err := FetchMySQL(ctx, l.cache); err != nil {
+			return err
+		}
+	}
+	if err := l.makePlaces(ctx); err != nil {
+		return err
+	}
+	if err := l.makeSecrets(); err != nil {
+		return err
+	}
+	l.say("starting %d servers", len(l.servers))
+	if err := l.startServers(ctx); err != nil {
+		return err
+	}
+	primary := l.servers[0]
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	if err := Replicate(ctx, primary, l.servers[1:]...); err != nil {
+		return err
+	}
+	if err := l.proxy.Start(ctx, primary.Name); err != nil {
+		return err
+	}
+	if err := l.writeTopology(); err != nil {
+		return err
+	}
+	return l.healthy(ctx)
+}
+
+// startServers starts all servers. The first builds the template that the
+// others copy, if there is none yet.
+func (l *lab) startServers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	if _, err := l.engine.template(ctx, l.servers[0]); err != nil {
+		return fmt.Errorf("prepare a data directory: %w", err)
+	}
+	return l.each(ctx, func(ctx context.Context, s *Server) error { return s.Start(ctx) })
+}
+
+// healthy waits until nothing is wrong any more.
+func (l *lab) healthy(ctx context.Context) error {
+	return wait(ctx, "lab "+l.Name+" to be healthy", func() error {
+		if st := l.status(ctx); st.State != Healthy {
+			return fmt.Errorf("%v", st.Problems)
+		}
+		return nil
+	})
+}
+
+// makePlaces makes the directories and the network namespace.
+func (l *lab) makePlaces(ctx context.Context) error {
+	if err := os.MkdirAll(l.state, 0o700); err != nil {
+		return err
+	}
+	// The servers' users pass through these; each closes its own.
+	for _, dir := range []string{l.places.servers, l.places.sockets} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	for n, s := range l.servers {
+		if err := makeSocketDir(s.Sockets, UserOf(n+1)); err != nil {
+			return err
+		}
+	}
+	if err := makeSocketDir(l.proxy.Sockets, UserOf(0)); err != nil {
+		return err
+	}
+	if l.namespace == "" {
+		l.say("without the right to make network namespaces (root) the servers listen on 127.0.%d.x of this host,"+
+			" and network faults are not available", l.net)
+		return nil
+	}
+	return addNamespace(ctx, l.namespace)
+}
+
+func makeSocketDir(dir string, uid int) error {
+	if dir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return own(dir, uid)
+}

@@ -1,0 +1,168 @@
+package probes
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"firedrill/drills"
+	"firedrill/drills/timeline"
+)
+
+// bodyLimit is how much of a body is kept to look at; the rest is read and
+// dropped.
+const bodyLimit = 1 << 20
+
+// httpKind sends one request per observation. It drives single connections
+// (http.Transport.NewClientConn) instead of the transport's own pool, because
+// that one sends a request again, unasked, when a kept connection breaks: the
+// first failure would never be seen.
+type httpKind struct {
+	spec HTTPSpec
+	body *regexp.Regexp
+}
+
+// Clients returns fresh and pooled.
+func (*httpKind) Clients() []drills.Client { return []drills.Client{drills.Fresh, drills.Pooled} }
+
+// Open makes the probe; it reads secrets and certificates and contacts nothing.
+func (k *httpKind) Open(_ context.Context, s drills.Subject) (drills.Probe, error) {
+	if err := supports(k.Clients(), s.Client); err != nil {
+		return nil, fmt.Errorf("open http probe: %w", err)
+	}
+	host, _, err := net.SplitHostPort(s.Address)
+	if err != nil {
+		return nil, fmt.Errorf("open http probe: address %q: %w", s.Address, err)
+	}
+	p := &httpProbe{kind: k, address: s.Address}
+	if p.header, p.secrets, err = k.spec.headers(); err != nil {
+		return nil, fmt.Errorf("open http probe: %w", err)
+	}
+	t := &http.Transport{DisableCompression: true}
+	if t.TLSClientConfig, err = k.spec.TLS.config(host); err != nil {
+		return nil, fmt.Errorf("open http probe: %w", err)
+	}
+	p.transport = t
+	if s.Client == drills.Pooled {
+		p.pool = newPool(s.Lanes, p.dial, func(c *http.ClientConn) bool { return c.Err() == nil })
+	}
+	return p, nil
+}
+
+type httpProbe struct {
+	kind      *httpKind
+	address   string
+	header    http.Header
+	secrets   redactor
+	transport *http.Transport
+	pool      *pool[*http.ClientConn]
+}
+
+func (p *httpProbe) dial(ctx context.Context) (*http.ClientConn, error) {
+	return p.transport.NewClientConn(ctx, p.kind.spec.Scheme, p.address)
+}
+
+// Observe sends the request on a new or a kept connection and reads the whole
+// answer.
+func (p *httpProbe) Observe(ctx context.Context) drills.Observation {
+	o := p.observe(ctx)
+	o.Detail = p.secrets.clean(o.Detail)
+	return o
+}
+
+func (p *httpProbe) observe(ctx context.Context) (o drills.Observation) {
+	if p.pool != nil {
+		err := p.pool.with(ctx, func(c *http.ClientConn) (keep bool) {
+			o, keep = p.ask(ctx, c)
+			return keep
+		})
+		if err != nil {
+			return failed(ctx, err, timeline.Error)
+		}
+		return o
+	}
+	c, err := p.dial(ctx)
+	if err != nil {
+		return failed(ctx, err, timeline.Error)
+	}
+	defer c.Close()
+	o, _ = p.ask(ctx, c)
+	return o
+}
+
+// Close closes the kept connections.
+func (p *httpProbe) Close() error {
+	if p.pool == nil {
+		return nil
+	}
+	return p.pool.Close()
+}
+
+// ask has one exchange on a connection and says whether it can have another.
+func (p *httpProbe) ask(ctx context.Context, c *http.ClientConn) (o drills.Observation, keep bool) {
+	resp, err := c.RoundTrip(p.request(ctx))
+	if err != nil {
+		// What is no HTTP at all comes back as an error too.
+		return failed(ctx, err, timeline.WrongAnswer), false
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, bodyLimit))
+	if err == nil {
+		_, err = io.Copy(io.Discard, resp.Body)
+	}
+	if err != nil {
+		return failed(ctx, fmt.Errorf("read body after status %d: %w", resp.StatusCode, err), timeline.WrongAnswer), false
+	}
+	o = p.kind.judge(resp, body)
+	if h := p.kind.spec.MemberHeader; h != "" {
+		o.By = resp.Header.Get(h)
+	}
+	return o, !resp.Close
+}
+
+func (p *httpProbe) request(ctx context.Context) *http.Request {
+	s := p.kind.spec
+	var body io.Reader
+	if s.Body != "" {
+		body = strings.NewReader(s.Body)
+	}
+	// The parts were checked when the kind was made: this cannot fail.
+	r, _ := http.NewRequestWithContext(ctx, s.Method, s.Scheme+"://"+p.address+s.Path, body)
+	r.Header = p.header.Clone()
+	if s.Host != "" {
+		r.Host = s.Host
+	}
+	return r
+}
+
+// judge compares a whole answer with the expected one.
+func (k *httpKind) judge(resp *http.Response, body []byte) drills.Observation {
+	code := resp.StatusCode
+	switch {
+	case k.spec.ExpectStatus.Has(code):
+	case code == http.StatusUnauthorized, code == http.StatusForbidden, code == http.StatusProxyAuthRequired:
+		return k.unwanted(timeline.Auth, resp, body)
+	case code >= 400:
+		return k.unwanted(timeline.Error, resp, body)
+	default:
+		return k.unwanted(timeline.WrongAnswer, resp, body)
+	}
+	if k.body != nil && !k.body.Match(body) {
+		return drills.Observation{
+			Class:  timeline.WrongAnswer,
+			Detail: firstLine(fmt.Sprintf("body: want a match of %q, got %.120q", k.body, body)),
+		}
+	}
+	return drills.Observation{Class: timeline.OK}
+}
+
+func (k *httpKind) unwanted(c timeline.Class, resp *http.Response, body []byte) drills.Observation {
+	return drills.Observation{
+		Class:  c,
+		Detail: fmt.Sprintf("status %s: want %s: %.100s", resp.Status, k.spec.ExpectStatus, firstLine(string(body))),
+	}
+}

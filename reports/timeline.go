@@ -1,0 +1,186 @@
+package reports
+
+import (
+	"math"
+
+	"firedrill/drills/verdict"
+	"firedrill/reports/si"
+	"firedrill/reports/svg"
+)
+
+// plotWidth is the width, in pixels, for which the server lays out text in the
+// picture; the page's script does it again for the real width.
+const plotWidth = 860
+
+// timeline is the picture of a run: groups of rows on one axis.
+type timeline struct {
+	From, To float64
+	// T0 is the wall clock at 0 in milliseconds since 1970, for read-outs.
+	T0 int64
+	// Zoom and Offset show the stretch around the recovery: the picture's width
+	// and left edge as multiples of the visible width.
+	Zoom, Offset string
+	// Whole tells that the whole run is shown to begin with.
+	Whole              bool
+	FocusX, FocusW     string
+	FocusText          string
+	Worst              *stretch
+	Groups             []group
+	Marks              []mark
+	TicksFocus, TicksW []tick
+	Gaps               []bar
+	Mini               mini
+	Thinned            bool
+}
+
+// stretch is a stretch of time in seconds.
+type stretch struct{ From, To float64 }
+
+type group struct {
+	Name string
+	Rows []row
+}
+
+// row is one lane of the picture.
+type row struct {
+	Label, Sub string
+	Class      string
+	Height     int
+	// Says is the row in words.
+	Says   string
+	Bars   []bar
+	Good   string // path of dots
+	Bad    string // path of dots
+	Area   string // path of a filled area
+	Guides []guide
+	Inform bool
+}
+
+// bar is a rectangle: X and W in percent, Y and H in pixels.
+type bar struct {
+	X, W  string
+	Y, H  int
+	Class string
+	Text  string
+	// Fits tells in which views the text has room: "f" around the recovery, "w" in
+	// the whole run.
+	Fits string
+	Tip  string
+}
+
+// guide is a labelled height in a row.
+type guide struct {
+	Y    int
+	Text string
+}
+
+// mark is a moment with a line across all rows.
+type mark struct {
+	X, Label, Tip string
+	At            float64
+	Level         int
+	Zero, End     bool
+}
+
+// canvas knows both views of a picture.
+type canvas struct {
+	svg.Scale
+	focus svg.Scale
+}
+
+func newTimeline(r verdict.Result) timeline {
+	p := r.Picture
+	if p.To <= p.From {
+		return timeline{}
+	}
+	c := canvas{Scale: svg.Scale{From: p.From, To: p.To}, focus: focus(r)}
+	t := timeline{
+		From: p.From, To: p.To, T0: zero(r).UnixMilli(), Worst: worst(r), Marks: c.marks(p.Marks),
+		Zoom: svg.Num((p.To-p.From)/(c.focus.To-c.focus.From), 4), Offset: svg.Num((c.focus.From-p.From)/(c.focus.To-c.focus.From), 4),
+		Whole: c.focus == c.Scale, FocusX: c.At(c.focus.From), FocusW: c.Len(c.focus.From, c.focus.To),
+		FocusText:  si.At(c.focus.From) + " to " + si.At(c.focus.To),
+		TicksFocus: c.ticks(c.focus), TicksW: c.ticks(c.Scale), Mini: c.mini(p),
+	}
+	for _, g := range p.Gaps {
+		t.Gaps = append(t.Gaps, bar{X: c.At(g.From), W: c.Len(g.From, g.To), Class: "gap", Tip: "the runner was paused: no data, " + stretchText(g.From, g.To)})
+	}
+	for _, g := range []group{c.faults(r), c.remedies(r), c.phases(p), c.roles(p), c.lanes(r), c.writes(p)} {
+		if len(g.Rows) > 0 {
+			t.Groups = append(t.Groups, g)
+		}
+	}
+	t.Thinned = thinned(p.Lanes)
+	return t
+}
+
+func (c canvas) ticks(visible svg.Scale) []tick {
+	var out []tick
+	for _, t := range svg.Ticks(visible.From, visible.To, 8) {
+		out = append(out, tick{X: c.At(t.At), Label: t.Label})
+	}
+	return out
+}
+
+// focus is the stretch from just before the fault until everything had healed;
+// the whole run if that is most of it, or if nothing happened.
+func focus(r verdict.Result) svg.Scale {
+	p := r.Picture
+	whole := svg.Scale{From: p.From, To: p.To}
+	end := math.Inf(-1)
+	for _, s := range append(append([]verdict.Span(nil), p.Phases...), p.Remedies...) {
+		end = max(end, s.To)
+	}
+	for _, l := range p.Lanes {
+		for _, b := range l.Bands {
+			if b.State == "bad" && b.To < p.To-1e-9 {
+				end = max(end, b.To)
+			}
+		}
+	}
+	if math.IsInf(end, -1) || end <= 0 {
+		return whole
+	}
+	f := svg.Scale{From: max(p.From, -max(0.14*end, 0.5)), To: min(p.To, end+max(0.14*end, 0.5))}
+	if f.To-f.From > 0.8*(whole.To-whole.From) {
+		return whole
+	}
+	return f
+}
+
+// worst is the longest outage that a judged client saw, with some room around it.
+func worst(r verdict.Result) *stretch {
+	var at *stretch
+	for _, l := range r.Picture.Lanes {
+		for _, b := range l.Bands {
+			if l.Judged && b.State == "bad" && (at == nil || b.To-b.From > at.To-at.From) {
+				at = &stretch{b.From, b.To}
+			}
+		}
+	}
+	if at == nil {
+		return nil
+	}
+	room := max((at.To-at.From)*0.08, 0.2)
+	return &stretch{at.From - room, at.To + room}
+}
+
+// fits tells in which views a text of that length has room in a bar.
+func (c canvas) fits(text string, from, to float64) string {
+	need := 12 + 6.7*float64(len([]rune(text)))
+	var f string
+	if width(c.focus, from, to) >= need {
+		f = "f"
+	}
+	if width(c.Scale, from, to) >= need {
+		f += "w"
+	}
+	return f
+}
+
+func width(s svg.Scale, from, to float64) float64 {
+	return plotWidth * max(min(to, s.To)-max(from, s.From), 0) / (s.To - s.From)
+}
+
+func stretchText(from, to float64) string {
+	return si.At(from) + " to " + si.At(to) + " (" + si.Duration(to-from) + ")"
+}

@@ -1,0 +1,122 @@
+package reports
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"firedrill/drills/verdict"
+	"firedrill/reports/si"
+)
+
+// barOf draws a span with its text inside where there is room.
+func (c canvas) barOf(s verdict.Span, y, h int, class, text string) bar {
+	b := bar{X: c.At(s.From), W: c.Len(s.From, s.To), Y: y, H: h, Class: class, Text: text, Fits: c.fits(text, s.From, s.To)}
+	b.Tip = s.Name + ": " + stretchText(s.From, s.To)
+	if s.Detail != "" {
+		b.Tip += ". " + s.Detail
+	}
+	if b.Fits == "" {
+		b.Text = ""
+	}
+	return b
+}
+
+func (c canvas) faults(r verdict.Result) group {
+	g := group{Name: "Faults"}
+	z := zero(r)
+	for _, s := range r.Picture.Faults {
+		row := row{Label: s.Name, Sub: s.Kind, Class: "fault", Height: 24, Bars: []bar{c.barOf(s, 4, 16, "fault", cmpText(s.Detail, s.Kind))}}
+		row.Says = "Fault " + s.Name + " in force from " + stretchText(s.From, s.To) + "."
+		for _, f := range r.Faults {
+			if f.Name != s.Name || f.Effective == nil || f.Effective.Hi == nil {
+				continue
+			}
+			lo, hi := since(z, f.Effective.Lo), since(z, *f.Effective.Hi)
+			row.Bars = append(row.Bars, bar{X: c.At(lo), W: c.Len(lo, hi), Y: 4, H: 16, Class: "edge",
+				Tip: "became effective " + stretchText(lo, hi) + ", confirmed by " + f.ConfirmedBy})
+			row.Says += " It became effective between " + si.At(lo) + " and " + si.At(hi) + "."
+		}
+		g.Rows = append(g.Rows, row)
+	}
+	return g
+}
+
+func cmpText(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// remedies packs the steps into as few rows as they fit without overlapping.
+func (c canvas) remedies(r verdict.Result) group {
+	g := group{Name: "Remedies"}
+	var ends []float64
+	for i, s := range r.Picture.Remedies {
+		k := 0
+		for k < len(ends) && ends[k] > s.From+1e-9 {
+			k++
+		}
+		if k == len(ends) {
+			ends = append(ends, 0)
+			g.Rows = append(g.Rows, row{Label: "steps", Class: "remedy", Height: 24, Says: "Remedies."})
+		}
+		ends[k] = s.To
+		class := "remedy"
+		if i%2 == 1 {
+			class += " alt"
+		}
+		g.Rows[k].Bars = append(g.Rows[k].Bars, c.barOf(s, 4, 16, class, s.Name))
+		g.Rows[k].Says += " " + s.Name + ": " + stretchText(s.From, s.To) + "."
+	}
+	var names []string
+	for _, m := range r.Remedies {
+		names = append(names, m.Name)
+	}
+	if len(g.Rows) > 0 && len(names) > 0 {
+		g.Rows[0].Label, g.Rows[0].Sub = strings.Join(names, ", "), fmt.Sprintf("%d steps", len(r.Picture.Remedies))
+	}
+	return g
+}
+
+// phases draws the brackets; their numbers are those of the waterfall.
+func (c canvas) phases(p verdict.Picture) group {
+	if len(p.Phases) == 0 {
+		return group{}
+	}
+	row := row{Label: "phases", Sub: "numbered as below", Class: "phase", Height: 26, Says: "Phases."}
+	for i, s := range p.Phases {
+		no := strconv.Itoa(i + 1)
+		b := c.barOf(s, 5, 16, "phase", no+" "+phaseName(s.Name))
+		if b.Text == "" || !strings.Contains(b.Fits, "f") {
+			b = c.barOf(s, 5, 16, "phase", no)
+		}
+		b.Tip = no + " " + b.Tip
+		row.Bars = append(row.Bars, b)
+		row.Says += fmt.Sprintf(" %s %s: %s.", no, phaseName(s.Name), stretchText(s.From, s.To))
+	}
+	return group{Name: "Phases", Rows: []row{row}}
+}
+
+func (c canvas) roles(p verdict.Picture) group {
+	g := group{Name: "Roles"}
+	for _, l := range p.Roles {
+		row := row{Label: l.Member, Sub: l.Component, Class: "role", Height: 22, Says: l.Member + ":"}
+		for _, s := range l.Spans {
+			row.Bars = append(row.Bars, c.barOf(s, 3, 16, "role "+roleClass(s.Kind), s.Name))
+			row.Says += " " + s.Name + " " + stretchText(s.From, s.To) + "."
+		}
+		g.Rows = append(g.Rows, row)
+	}
+	return g
+}
+
+// roleClass keeps to the classes that the style sheet knows.
+func roleClass(kind string) string {
+	switch kind {
+	case "primary", "replica", "instance", "down", "detached":
+		return kind
+	}
+	return "other"
+}

@@ -1,0 +1,99 @@
+package reports
+
+import (
+	"time"
+
+	"firedrill/drills/verdict"
+	"firedrill/reports/si"
+)
+
+// page is a result in the words of a report: what HTML and Markdown have in common.
+type page struct {
+	R          verdict.Result
+	Verdict    word
+	Sentence   string
+	Meta       []pair
+	Objectives []objective
+	HealedBy   string
+	Outages    []outage
+	Waterfall  waterfall
+	Ledgers    []ledgerView
+	Done       []deed
+	Checks     []check
+	Probes     []probe
+	Evidence   []pair
+	Timeline   timeline
+}
+
+// pair is a term and what it is. Code marks text for machines.
+type pair struct {
+	Term, Text string
+	Code       bool
+}
+
+func newPage(r verdict.Result) page {
+	z := zero(r)
+	_, healed := healedBy(r.Recovery.By)
+	return page{
+		R: r, Verdict: verdictWord(r.Verdict), Sentence: sentence(r), Meta: meta(r), Objectives: objectives(r), HealedBy: healed,
+		Outages: outages(r, z), Waterfall: newWaterfall(r), Ledgers: ledgers(r, z), Done: deeds(r, z),
+		Checks: checks(r), Probes: probes(r), Evidence: evidence(r), Timeline: newTimeline(r),
+	}
+}
+
+// zero is the wall clock at the zero of the report's time axis.
+func zero(r verdict.Result) time.Time {
+	if !r.Picture.T0.IsZero() {
+		return r.Picture.T0
+	}
+	for _, f := range r.Faults {
+		if f.Effective != nil && f.Effective.Hi != nil {
+			return *f.Effective.Hi
+		}
+	}
+	return r.StartedAt
+}
+
+// since returns t on the report's time axis.
+func since(z, t time.Time) float64 { return t.Sub(z).Seconds() }
+
+// sentence is the one that a manager can quote.
+func sentence(r verdict.Result) string {
+	if r.Sentence != "" {
+		return plain(r.Sentence)
+	}
+	return verdictWord(r.Verdict).Meaning
+}
+
+func meta(r verdict.Result) []pair {
+	out := []pair{
+		{Term: "Scenario", Text: r.Scenario},
+		{Term: "Topology", Text: r.Topology},
+		{Term: "Started", Text: clock(r.StartedAt)},
+		{Term: "Took", Text: si.Duration(r.FinishedAt.Sub(r.StartedAt).Seconds())},
+	}
+	by := r.Operator
+	if r.Runner.Host != "" {
+		if by != "" {
+			by += " on "
+		}
+		by += r.Runner.Host
+	}
+	for _, p := range []pair{
+		{Term: "Run by", Text: by},
+		{Term: "Owner", Text: r.Owner},
+		{Term: "Due", Text: r.Frequency},
+		{Term: "Run", Text: r.RunID, Code: true},
+	} {
+		if p.Text != "" {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// clock writes an instant to the second, in UTC.
+func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// instant writes an instant to the millisecond, in UTC.
+func instant(t time.Time) string { return t.UTC().Format("15:04:05.000 UTC") }

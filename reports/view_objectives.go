@@ -1,0 +1,99 @@
+package reports
+
+import (
+	"fmt"
+
+	"firedrill/drills/verdict"
+	"firedrill/reports/si"
+	"firedrill/reports/svg"
+)
+
+// objective is one target beside what was measured.
+type objective struct {
+	Name, Label, Component string
+	TargetName, Target     string
+	Actual                 si.Reading
+	Verdict                word
+	// Badge is native, assisted or not healed; only for recovery times.
+	Badge string
+	// Lost is "0 of 48,211 acknowledged writes lost"; only for recovery points.
+	Lost   string
+	Why    string
+	Series string
+	Fault  string
+	Bullet bullet
+}
+
+// bullet is a bullet chart: positions in percent.
+type bullet struct {
+	Target string
+	// Bar is the certain part, Lo to Hi the interval; both "" if not measured.
+	Bar, Lo, Width string
+	// Open tells that there is no upper bound.
+	Open  bool
+	Ticks []tick
+	// Says is the chart in words.
+	Says string
+}
+
+// tick is a labelled position in percent.
+type tick struct{ X, Label string }
+
+func objectives(r verdict.Result) []objective {
+	out := make([]objective, 0, len(r.Objectives))
+	for _, o := range r.Objectives {
+		v := objective{
+			Name: o.Name, Component: o.Component, Target: targetText(o.Target), Actual: reading(o.Actual),
+			Verdict: verdictWord(o.Verdict), Why: o.Why, Series: o.Series, Fault: o.Fault, Lost: lostOf(r, o), Bullet: newBullet(o),
+		}
+		v.Label, v.TargetName = objectiveName(o.Name)
+		if o.Name == "rto" && o.Actual != nil {
+			v.Badge, _ = healedBy(r.Recovery.By)
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// lostOf says how many of a component's acknowledged writes were lost.
+func lostOf(r verdict.Result, o verdict.ObjectiveResult) string {
+	if o.Lost == nil {
+		return ""
+	}
+	var acknowledged uint64
+	for _, l := range r.Ledgers {
+		if l.Component == o.Component {
+			acknowledged += l.Acknowledged
+		}
+	}
+	return fmt.Sprintf("%s of %s acknowledged writes lost", si.Count(*o.Lost), si.Count(acknowledged))
+}
+
+func newBullet(o verdict.ObjectiveResult) bullet {
+	longest := o.Target
+	if o.Actual != nil {
+		longest = max(longest, o.Actual.Lo)
+		if o.Actual.Hi != nil {
+			longest = max(longest, *o.Actual.Hi)
+		}
+	}
+	if longest <= 0 {
+		longest = 1
+	}
+	s := svg.Scale{From: 0, To: longest * 1.12}
+	b := bullet{Target: s.At(o.Target)}
+	for _, t := range svg.Ticks(0, s.To, 6) {
+		b.Ticks = append(b.Ticks, tick{X: s.At(t.At), Label: t.Label})
+	}
+	label, name := objectiveName(o.Name)
+	b.Says = fmt.Sprintf("%s %s against a target (%s) of %s.", label, reading(o.Actual), name, targetText(o.Target))
+	if o.Actual == nil {
+		return b
+	}
+	hi := s.To
+	if b.Open = o.Actual.Hi == nil; !b.Open {
+		hi = *o.Actual.Hi
+	}
+	b.Bar, b.Lo, b.Width = s.Len(0, o.Actual.Lo), s.At(o.Actual.Lo), s.Len(o.Actual.Lo, hi)
+	return b
+}

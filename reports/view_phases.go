@@ -1,0 +1,111 @@
+package reports
+
+import (
+	"strconv"
+
+	"firedrill/drills/verdict"
+	"firedrill/reports/si"
+	"firedrill/reports/svg"
+)
+
+// waterfall is where the time went.
+type waterfall struct {
+	Phases []phase
+	Ticks  []tick
+	// Native and Assisted are the shares of the recovery time in which the
+	// topology was left alone, and in which the runner acted.
+	Native, Assisted string
+}
+
+// phase is one stretch of the recovery.
+type phase struct {
+	No             string
+	Name           string
+	From, To, Took string
+	// Share is the share of the recovery time, "" for what came after it.
+	Share string
+	// By is "runner" while the runner acted, "topology" otherwise, "after" once
+	// it had recovered.
+	By   string
+	X, W string
+}
+
+// phaseNames are the words for names that do not speak for themselves.
+var phaseNames = map[string]string{
+	"stable": "held stable",
+}
+
+func newWaterfall(r verdict.Result) waterfall {
+	ps := r.Recovery.Phases
+	if len(ps) == 0 {
+		return waterfall{}
+	}
+	end := recovered(r)
+	s := svg.Scale{From: min(ps[0].From, 0), To: ps[0].To}
+	for _, p := range ps {
+		s.To = max(s.To, p.To)
+	}
+	if s.To <= s.From {
+		return waterfall{}
+	}
+	w := waterfall{}
+	var assisted, total float64
+	for i, p := range ps {
+		v := phase{
+			No: strconv.Itoa(i + 1), Name: phaseName(p.Name), From: si.At(p.From), To: si.At(p.To), Took: si.Duration(p.To - p.From),
+			By: phaseBy(r, p, end), X: s.At(p.From), W: s.Len(p.From, p.To),
+		}
+		if v.By != "after" && end > 0 {
+			v.Share = si.Percent((p.To - p.From) / end)
+			total += p.To - p.From
+		}
+		if v.By == "runner" {
+			assisted += p.To - p.From
+		}
+		w.Phases = append(w.Phases, v)
+	}
+	for _, t := range svg.Ticks(s.From, s.To, 8) {
+		w.Ticks = append(w.Ticks, tick{X: s.At(t.At), Label: t.Label})
+	}
+	if total > 0 {
+		w.Native, w.Assisted = si.Percent(1-assisted/total), si.Percent(assisted/total)
+	}
+	return w
+}
+
+func phaseName(name string) string {
+	if n, ok := phaseNames[name]; ok {
+		return n
+	}
+	return name
+}
+
+// recovered is when the slowest judged client had recovered, in seconds since the
+// fault; the end of the last phase if that was not determined.
+func recovered(r verdict.Result) float64 {
+	var end float64
+	for _, o := range r.Objectives {
+		if o.Name == "rto" && o.Actual != nil && o.Actual.Hi != nil {
+			end = max(end, *o.Actual.Hi)
+		}
+	}
+	if n := len(r.Recovery.Phases); end == 0 && n > 0 {
+		end = r.Recovery.Phases[n-1].To
+	}
+	return end
+}
+
+// phaseBy tells who was at work in most of a phase.
+func phaseBy(r verdict.Result, p verdict.Phase, end float64) string {
+	if p.To > end && p.From > end-0.05*(p.To-p.From) {
+		return "after"
+	}
+	var acted float64
+	for _, s := range r.Picture.Remedies {
+		acted += max(min(s.To, p.To)-max(s.From, p.From), 0)
+	}
+	if acted > 0 && acted >= 0.5*(p.To-p.From) {
+		return "runner"
+	}
+	return "topology"
+}

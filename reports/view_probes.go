@@ -1,0 +1,79 @@
+package reports
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"firedrill/drills/verdict"
+	"firedrill/reports/si"
+)
+
+// probe is one series as a row of a table.
+type probe struct {
+	Name, Kind, Via, Every, Samples, OK, NoData, Late, RoundTrip, Classes, Recovery string
+	Judged                                                                          bool
+}
+
+func probes(r verdict.Result) []probe {
+	out := make([]probe, 0, len(r.Probes))
+	for _, p := range r.Probes {
+		v := probe{
+			Name: p.Name + "/" + p.Client, Kind: p.Kind, Via: p.Via, Every: si.Duration(p.Every), Samples: si.Count(p.Samples),
+			OK: si.Count(p.OK), NoData: si.Count(p.NoData), Late: si.Duration(p.LateP99), RoundTrip: si.Duration(p.RoundTrip),
+			Classes: failures(p.Classes), Judged: p.Judged, Recovery: "–",
+		}
+		if p.Recovery != nil {
+			v.Recovery = reading(p.Recovery).String()
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// failures lists the classes of failed samples, most frequent first.
+func failures(classes map[string]int) string {
+	keys := slices.SortedFunc(maps.Keys(classes), func(a, b string) int {
+		return cmp.Or(cmp.Compare(classes[b], classes[a]), cmp.Compare(a, b))
+	})
+	var out []string
+	for _, k := range keys {
+		if k != "ok" && k != "no-data" && classes[k] > 0 {
+			out = append(out, k+" "+si.Count(classes[k]))
+		}
+	}
+	return dash(strings.Join(out, ", "))
+}
+
+// outage is one outage of one series as a row of a table.
+type outage struct {
+	Series, Start, StartBound, End, EndBound, Length, Class, Cause string
+	Bad                                                            string
+	Judged                                                         bool
+}
+
+func outages(r verdict.Result, z time.Time) []outage {
+	var out []outage
+	for _, p := range r.Probes {
+		for _, o := range p.Outages {
+			v := outage{Series: p.Name + "/" + p.Client, Judged: p.Judged, Length: reading(&o.Length).String(), Class: o.Class, Cause: dash(o.Cause), Bad: si.Count(o.Bad)}
+			v.Start, v.StartBound = moment(o.Start, z)
+			v.End, v.EndBound = moment(o.End, z)
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// moment writes an interval of instants as its middle and its half width.
+func moment(i verdict.Instants, z time.Time) (at, bound string) {
+	lo := since(z, i.Lo)
+	if i.Hi == nil {
+		return "after " + si.At(lo), ""
+	}
+	hi := since(z, *i.Hi)
+	return si.At((lo + hi) / 2), fmt.Sprintf("± %s", si.Duration((hi-lo)/2))
+}

@@ -1,0 +1,87 @@
+package reports
+
+import (
+	"cmp"
+	"strings"
+	"unicode"
+
+	"firedrill/drills/verdict"
+	"firedrill/reports/si"
+)
+
+// word is a verdict as people read it.
+type word struct {
+	Class, Text, Meaning string
+}
+
+// verdictWord returns the word for a verdict. What is unknown is inconclusive.
+func verdictWord(v string) word {
+	switch v {
+	case verdict.Met:
+		return word{v, "Met", "Every objective was met, the fault was proven, and everything was put back."}
+	case verdict.Missed:
+		return word{v, "Missed", "At least one objective was missed. The fault was proven and everything was put back."}
+	case verdict.Aborted:
+		return word{v, "Aborted", "The drill was stopped before it could tell. Everything was put back."}
+	case verdict.Dirty:
+		return word{v, "Dirty", "It is not proven that everything was put back. That comes before any other result."}
+	}
+	return word{verdict.Inconclusive, "Inconclusive", "The fault or the measurement is not proven, so nothing is claimed."}
+}
+
+// objectiveName returns what is measured and what its target is called.
+func objectiveName(name string) (actual, target string) {
+	switch name {
+	case "rto":
+		return "Recovery time", "RTO"
+	case "rpo":
+		return "Recovery point", "RPO"
+	case "rejoin":
+		return "Rejoin time", "Target"
+	}
+	return name, "Target"
+}
+
+// healedBy returns who healed it, in a word and in a sentence.
+func healedBy(by string) (badge, text string) {
+	switch by {
+	case "topology":
+		return "native", "the topology healed itself"
+	case "runner":
+		return "assisted", "the runner healed it"
+	}
+	return "not healed", "nothing healed it while the drill looked"
+}
+
+// counted returns "1 event", "2 events".
+func counted[T ~int | ~uint64](n T, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return si.Count(n) + " " + thing + "s"
+}
+
+// plain replaces control characters: what a server said must not steer a
+// terminal, nor break a line.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+			return ' '
+		}
+		return r
+	}, s)
+}
+
+// dash stands for what is not there.
+func dash(s string) string { return cmp.Or(s, "–") }
+
+// targetText writes a target.
+func targetText(s float64) string { return si.Duration(s) }
+
+// reading writes an interval, or a dash.
+func reading(s *verdict.Seconds) si.Reading {
+	if s == nil {
+		return si.Reading{Value: "not measured"}
+	}
+	return si.Interval(s.Lo, s.Hi)
+}
