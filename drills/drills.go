@@ -11,6 +11,7 @@ import (
 
 	"firedrill/drills/ledger"
 	"firedrill/drills/sampling"
+	"firedrill/drills/timeline"
 	"firedrill/drills/topology"
 )
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
@@ -96,21 +95,12 @@ func (r *run) readBack(ctx context.Context, name string, k LedgerKind, c *topolo
 	}
 	ev := timeline.ReadBack{Ledger: name, Member: m.Name(), When: when, Primary: primary, Rows: rb.Rows, From: from, Err: text(err)}
 	if err == nil {
-		err = appendReadBack(readBackPath(r.o.Dir, name), rb)
-		if err != nil {
+		if err := ledger.AppendReadBack(ledger.ReadBackPath(r.o.Dir, name), rb); err != nil {
 			return fmt.Errorf("%w: %w", ErrAborted, err)
 		}
 	}
 	r.note(ev)
 	return nil
-}
-
-func appendReadBack(path string, rb ledger.ReadBack) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		return fmt.Errorf("record read-back: %w", err)
-	}
-	return errors.Join(ledger.WriteReadBack(f, rb), f.Sync(), f.Close())
 }
 
 // sweep ends the sampling and removes what the ledgers made on the servers.

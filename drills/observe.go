@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -36,21 +35,13 @@ func (l ledgers) err() error {
 	return nil
 }
 
-// ledgerPath is the file of a ledger in the run directory.
-func ledgerPath(dir, name string) string { return filepath.Join(dir, "ledger."+name+".bin") }
-
-// readBackPath is the file with what was read back.
-func readBackPath(dir, name string) string {
-	return filepath.Join(dir, "ledger."+name+".readback.jsonl")
-}
-
 // openProbes opens the ledger files and every series' probe.
 func (r *run) openProbes(ctx context.Context) error {
 	for _, p := range r.d.Plan.Series {
 		if !p.Writes || r.ledgers[p.Ledger] != nil {
 			continue
 		}
-		f, err := ledger.Create(ledgerPath(r.o.Dir, p.Ledger), p.Ledger,
+		f, err := ledger.Create(ledger.Path(r.o.Dir, p.Ledger), p.Ledger,
 			ledger.WithEpoch(r.clock.Epoch()), ledger.WithLanes(r.lanes(p.Ledger)))
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrAborted, err)
@@ -121,6 +112,9 @@ func (r *run) startSampling(ctx context.Context) {
 
 // take records a sample and shows it to whoever waits.
 func (r *run) take(s timeline.Sample) {
+	if s.Class == timeline.NoData && s.Detail == offMode {
+		return // not looking was the plan
+	}
 	r.rec.Sample(s)
 	r.board.sample(s)
 }

@@ -42,32 +42,29 @@ func NewHAProxy(dir, address string, servers ...*Server) *HAProxy {
 // and waits until it answers on its stats socket.
 func (h *HAProxy) Start(ctx context.Context, ready string) error {
 	p, err := h.process()
-	if err != nil || p.pid() != 0 {
+	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(h.Dir, 0o700); err != nil {
-		return fmt.Errorf("proxy: %w", err)
+	if p.pid(ctx) == 0 {
+		if err := h.configure(ready); err != nil {
+			return fmt.Errorf("configure proxy: %w", err)
+		}
 	}
-	if err := os.WriteFile(h.configFile(), []byte(h.config(ready)), 0o600); err != nil {
-		return fmt.Errorf("proxy: %w", err)
-	}
-	if err := own(h.Dir, h.UID); err != nil {
-		return fmt.Errorf("proxy: %w", err)
-	}
-	if err := free(ctx, h.Namespace, h.Address); err != nil {
-		return fmt.Errorf("proxy: %w", err)
-	}
-	if err := p.start(); err != nil {
-		return fmt.Errorf("proxy: %w", err)
-	}
-	err = p.answers(ctx, func() error {
+	return p.start(ctx, func() error {
 		_, err := h.Command(ctx, "show info")
 		return err
 	})
-	if err != nil {
-		return fmt.Errorf("start proxy on %s: %w", h.Address, err)
+}
+
+// configure writes the configuration file.
+func (h *HAProxy) configure(ready string) error {
+	if err := os.MkdirAll(h.Dir, 0o700); err != nil {
+		return err
 	}
-	return nil
+	if err := os.WriteFile(h.configFile(), []byte(h.config(ready)), 0o600); err != nil {
+		return err
+	}
+	return own(h.Dir, h.UID)
 }
 
 func (h *HAProxy) process() (process, error) {
@@ -76,9 +73,8 @@ func (h *HAProxy) process() (process, error) {
 		return process{}, missing("haproxy")
 	}
 	return process{
+		name: "proxy", address: h.Address, dir: h.Dir, uid: h.UID, namespace: h.Namespace,
 		argv: []string{path, "-db", "-f", h.configFile()},
-		dir:  h.Dir, uid: h.UID, namespace: h.Namespace,
-		log: filepath.Join(h.Dir, "server.log"), pidFile: filepath.Join(h.Dir, "server.pid"),
 	}, nil
 }
 
@@ -123,12 +119,12 @@ func (h *HAProxy) Socket() string {
 }
 
 // PID is the proxy's process, or 0 if it does not run.
-func (h *HAProxy) PID() int {
+func (h *HAProxy) PID(ctx context.Context) int {
 	p, err := h.process()
 	if err != nil {
 		return 0
 	}
-	return p.pid()
+	return p.pid(ctx)
 }
 
 // Kill ends the proxy at once.

@@ -53,7 +53,7 @@ func (mariadb) config(s *Server) string {
 		"[mariadbd]",
 		"datadir=" + s.file("data"),
 		"socket=" + s.socket(),
-		"pid-file=" + s.file("mariadbd.pid"), // server.pid is its starter's
+		"pid-file=" + s.file("server.pid"),
 		"tmpdir=" + s.Dir,
 		"bind-address=" + host,
 		fmt.Sprintf("port=%d", port),

@@ -109,7 +109,7 @@ func (m mysqld) config(s *Server) string {
 	lines = append(lines,
 		"datadir="+s.file("data"),
 		"socket="+s.socket(),
-		"pid-file="+s.file("mysqld.pid"), // server.pid is its starter's
+		"pid-file="+s.file("server.pid"),
 		"tmpdir="+s.Dir,
 		"secure-file-priv=NULL", "mysqlx=OFF",
 		"bind-address="+host,

@@ -31,7 +31,7 @@ func (l *lab) repair(ctx context.Context) error {
 	if err := l.resume(ctx, primary); err != nil {
 		return err
 	}
-	if l.proxy.PID() == 0 {
+	if l.proxy.PID(ctx) == 0 {
 		l.say("the proxy was not running: starting it")
 	}
 	if err := l.proxy.Start(ctx, primary.Name); err != nil {
@@ -45,7 +45,7 @@ func (l *lab) repair(ctx context.Context) error {
 
 // revive starts a server that does not run.
 func (l *lab) revive(ctx context.Context, s *Server) error {
-	if s.PID() == 0 {
+	if s.PID(ctx) == 0 {
 		l.say("%s was not running: starting it", s.Name)
 	}
 	return s.Start(ctx)

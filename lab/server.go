@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/go-sql-driver/mysql"
+
+	"firedrill/drills/topology"
 )
 
 // Server is one database server as a local process, with everything that it
@@ -107,31 +109,18 @@ func (s *Server) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if p.pid() == 0 {
-		if err := free(ctx, s.Namespace, s.Address); err != nil {
-			return fmt.Errorf("%s: %w", s.Name, err)
-		}
-		if err := p.start(); err != nil {
-			return fmt.Errorf("%s: %w", s.Name, err)
-		}
-	}
-	if err := s.ready(ctx, p); err != nil {
-		return fmt.Errorf("start %s on %s: %w", s.Name, s.Address, err)
-	}
-	if fresh {
-		return s.exec(ctx, s.engine.accounts(s.Accounts)...)
-	}
-	return nil
-}
-
-// ready waits until the server answers.
-func (s *Server) ready(ctx context.Context, p process) error {
 	db, err := s.Root()
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	return p.answers(ctx, func() error { return db.PingContext(ctx) })
+	if err := p.start(ctx, func() error { return db.PingContext(ctx) }); err != nil {
+		return err
+	}
+	if fresh {
+		return s.exec(ctx, s.engine.accounts(s.Accounts)...)
+	}
+	return nil
 }
 
 // process says how the server is run.
@@ -141,9 +130,8 @@ func (s *Server) process() (process, error) {
 		return process{}, err
 	}
 	return process{
+		name: s.Name, address: s.Address, dir: s.Dir, uid: s.UID, namespace: s.Namespace,
 		argv: append(argv, "--defaults-file="+s.file("my.cnf")),
-		dir:  s.Dir, uid: s.UID, namespace: s.Namespace,
-		log: s.file("server.log"), pidFile: s.file("server.pid"),
 	}, nil
 }
 
@@ -158,32 +146,27 @@ func (s *Server) signal(ctx context.Context, sig syscall.Signal) error {
 	if err != nil {
 		return err
 	}
-	if err := p.kill(ctx, sig); err != nil {
-		return fmt.Errorf("stop %s: %w", s.Name, err)
-	}
-	return nil
+	return p.kill(ctx, sig)
 }
 
 // PID is the server's process, or 0 if it does not run.
-func (s *Server) PID() int {
+func (s *Server) PID(ctx context.Context) int {
 	p, err := s.process()
 	if err != nil {
 		return 0
 	}
-	return p.pid()
+	return p.pid(ctx)
 }
 
-// Command is the command line that starts the server.
-func (s *Server) Command() ([]string, error) {
+// Spec describes the server as a member of a topology, with the control that
+// started it.
+func (s *Server) Spec() (topology.MemberSpec, error) {
 	p, err := s.process()
-	return p.argv, err
+	if err != nil {
+		return topology.MemberSpec{}, err
+	}
+	return p.spec(), nil
 }
-
-// PIDFile is where the server's process id is; LogFile is what it says.
-func (s *Server) PIDFile() string { return s.file("server.pid") }
-
-// LogFile is where the server writes what it has to say.
-func (s *Server) LogFile() string { return s.file("server.log") }
 
 func (s *Server) file(name string) string { return filepath.Join(s.Dir, name) }
 

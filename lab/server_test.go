@@ -46,7 +46,7 @@ func TestKilledPrimaryComesBackHarmless(t *testing.T) {
 			s := cluster(t, 2)[0]
 			exec(t, open(t, s), "CREATE DATABASE firedrill")
 			require.NoError(t, s.Kill(t.Context()))
-			assert.Zero(t, s.PID())
+			assert.Zero(t, s.PID(t.Context()))
 			require.NoError(t, s.Start(t.Context()))
 			_, err := open(t, s).ExecContext(t.Context(), "CREATE TABLE firedrill.t (id int)")
 			require.ErrorContains(t, err, "read-only")

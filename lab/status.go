@@ -98,7 +98,7 @@ func (l *lab) memberStatus(ctx context.Context) ([]MemberStatus, []string) {
 		if problem != "" {
 			problems = append(problems, s.Name+": "+problem)
 		}
-		members = append(members, MemberStatus{Name: s.Name, Address: s.Address, Role: role, PID: s.PID(), User: s.UID, Dir: s.Dir})
+		members = append(members, MemberStatus{Name: s.Name, Address: s.Address, Role: role, PID: s.PID(ctx), User: s.UID, Dir: s.Dir})
 	}
 	return members, problems
 }

@@ -5,9 +5,11 @@ package probes
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"firedrill/drills"
 	"firedrill/drills/kind"
+	"firedrill/drills/spec"
 )
 
 // All is the catalogue of the kinds of probes.
@@ -19,8 +21,17 @@ func All() kind.Catalogue[drills.ProbeKind] {
 			HTTPSpec{Scheme: "http", Method: "GET", Path: "/", ExpectStatus: StatusSet{{200, 299}}}, newHTTP),
 		kind.New("exec", "Runs a command on the runner and checks its exit code and what it prints.",
 			ExecSpec{}, newExec),
+		kind.New("mysql-read", "Reads from MySQL or MariaDB; with a ledger, measures for how long acknowledged writes are not visible.",
+			MySQLReadSpec{Table: defaultTable}, newMySQLRead),
+		kind.New("mysql-write", "Inserts rows into MySQL or MariaDB and accounts for every one of them in a ledger.",
+			MySQLWriteSpec{Table: defaultTable}, newMySQLWrite),
+		kind.New("mysql-replication", "Asks the members of a MySQL or MariaDB component whether they replicate and how far they are behind.",
+			MySQLReplicationSpec{MaxLag: spec.Duration(5 * time.Second)}, newMySQLReplication),
 	)
 }
+
+// defaultTable begins the name of a ledger's table.
+const defaultTable = "ledger"
 
 // Chooser is implemented by kinds of probes that say which classes of clients
 // they have; a probe whose scenario names none runs with all of them. A kind

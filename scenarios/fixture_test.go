@@ -86,15 +86,19 @@ func fixtureCatalogues() Catalogues {
 }
 
 func fixtureTopologyKinds() topology.Kinds {
+	var (
+		adapter topology.NewAdapter = func(*topology.Component) (topology.Adapter, error) { return fake{}, nil }
+		control topology.NewControl = func(topology.MemberSpec) (topology.Control, error) { return fake{}, nil }
+		router  topology.NewRouter  = func(topology.RouteSpec) (topology.Router, error) { return fake{}, nil }
+	)
 	return topology.Kinds{
 		Components: kind.Of("component",
-			kind.New("mysql", "MySQL or MariaDB.", writeSpec{}, newOf[writeSpec](func(*topology.Component) (topology.Adapter, error) { return fake{}, nil })),
-			kind.New("service", "Anything else.", noSpec{}, newOf[noSpec](func(*topology.Component) (topology.Adapter, error) { return fake{}, nil }))),
-		Controls: kind.Of("control",
-			kind.New("process", "A process.", execSpec{}, newOf[execSpec](func(topology.MemberSpec) (topology.Control, error) { return fake{}, nil }))),
+			kind.New("mysql", "MySQL or MariaDB.", writeSpec{}, as[writeSpec](adapter)),
+			kind.New("service", "Anything else.", noSpec{}, as[noSpec](adapter))),
+		Controls: kind.Of("control", kind.New("process", "A process.", execSpec{}, as[execSpec](control))),
 		Routes: kind.Of("route",
-			kind.New("haproxy", "HAProxy.", noSpec{}, newOf[noSpec](func(topology.RouteSpec) (topology.Router, error) { return fake{}, nil })),
-			kind.New("fixed", "Cannot be switched.", noSpec{}, newOf[noSpec](func(topology.RouteSpec) (topology.Router, error) { return fake{}, nil }))),
+			kind.New("haproxy", "HAProxy.", noSpec{}, as[noSpec](router)),
+			kind.New("fixed", "Cannot be switched.", noSpec{}, as[noSpec](router))),
 	}
 }
 
@@ -107,8 +111,6 @@ func fixtureKinds() Kinds {
 }
 
 func as[S, T any](v T) func(S) (T, error) { return func(S) (T, error) { return v, nil } }
-
-func newOf[S, T any](build T) func(S) (T, error) { return as[S](build) }
 
 // refusing is a kind that refuses what its schema cannot express.
 func refusing(s execSpec) (drills.Injector, error) {

@@ -5,6 +5,7 @@ package ledger
 
 import (
 	"errors"
+	"path/filepath"
 
 	"firedrill/drills/timeline"
 )
@@ -41,4 +42,12 @@ type Entry struct {
 	Start   timeline.Offset
 	End     timeline.Offset
 	Member  string
+}
+
+// Path is the file of a ledger's entries in a run directory.
+func Path(dir, name string) string { return filepath.Join(dir, "ledger."+name+".bin") }
+
+// ReadBackPath is the file with what was read back for a ledger.
+func ReadBackPath(dir, name string) string {
+	return filepath.Join(dir, "ledger."+name+".readback.jsonl")
 }

@@ -134,33 +134,50 @@ func (f *failing) next(s timeline.Sample) {
 // Stable tells whether at this moment the series is stable, counting only
 // samples that started at since or later: the latest samples are good without a
 // hole, and enough of them, for long enough, often enough. Now is the offset of
-// this moment: a series whose latest good sample is too long ago is not stable.
+// this moment. Samples behind one that is still under way do not count: that one
+// may yet turn out bad.
 func (t *Tracker) Stable(since, now timeline.Offset) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	hole := timeline.Offset(timeline.Hole(t.every))
-	var last, next timeline.Sample
-	good := 0
-	for _, s := range slices.Backward(t.recent) {
-		switch {
-		case s.Start < since:
-			return false
-		case t.read(s).Class == timeline.NoData:
-			continue
-		case !s.Class.Good():
-			return false
-		case good == 0:
-			last, next = s, s
-		}
-		if now-last.Start > hole+timeline.Offset(last.End-last.Start) || next.Start-s.Start > hole {
-			return false
-		}
-		good, next = good+1, s
-		if t.enough(good, time.Duration(last.Start-s.Start)) {
-			return true
+	run := t.run(since)
+	if len(run) == 0 {
+		return false
+	}
+	last, first, trip := run[len(run)-1], len(run), timeline.Offset(0)
+	for i, s := range slices.Backward(run) {
+		trip = max(trip, s.End-s.Start)
+		if t.enough(len(run)-i, time.Duration(last.Start-s.Start)) {
+			first = i
+			break
 		}
 	}
-	return false
+	fresh := now-last.Start <= timeline.Offset(timeline.Hole(t.every))+trip
+	return first < len(run) && fresh
+}
+
+// run returns the good samples that started since, after the latest bad one and
+// the latest hole, up to the first one that is still under way.
+func (t *Tracker) run(since timeline.Offset) []timeline.Sample {
+	hole := timeline.Offset(timeline.Hole(t.every))
+	var run []timeline.Sample
+	number := int64(-1)
+	for _, s := range t.recent {
+		if s.Start < since {
+			continue
+		}
+		if number >= 0 && s.N != number+1 {
+			break
+		}
+		number = s.N
+		s = t.read(s)
+		if s.Class.Bad() || len(run) > 0 && s.Start-run[len(run)-1].Start > hole {
+			run = run[:0]
+		}
+		if s.Class.Good() {
+			run = append(run, s)
+		}
+	}
+	return run
 }
 
 // enough tells whether so many good samples in so long are stable.

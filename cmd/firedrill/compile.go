@@ -1,0 +1,30 @@
+package main
+
+import (
+	"firedrill/drills"
+	"firedrill/scenarios"
+)
+
+// entries are the plug-ins as the loader wants to know them.
+func entries() scenarios.Kinds {
+	p := plugins()
+	return scenarios.Kinds{
+		Faults: p.Injectors.Entries(), Probes: p.Probes.Entries(), Remedies: p.Remedies.Entries(),
+		Components: p.Topology.Components.Entries(), Controls: p.Topology.Controls.Entries(), Routes: p.Topology.Routes.Entries(),
+	}
+}
+
+
+// compile reads a scenario and a topology and compiles the one against the other.
+func compile(scenario, topologyPath string, vars map[string]string) (*drills.Drill, error) {
+	k := entries()
+	s, err := scenarios.Load(scenario, vars, k)
+	if err != nil {
+		return nil, err
+	}
+	t, err := scenarios.LoadTopology(topologyPath, k)
+	if err != nil {
+		return nil, err
+	}
+	return scenarios.Compile(s, t, plugins())
+}
