@@ -5,12 +5,13 @@ import (
 	"sync"
 	"time"
 
+	"firedrill/drills/sampling"
 	"firedrill/drills/timeline"
 )
 
 // board is the state of the drill as its samples come in: what the engine waits
 // for and what a person watches. The verdict never uses it: it recomputes from
-// the record. Where samples overlap, the board errs on the side of "not stable".
+// the record.
 type board struct {
 	plan    timeline.Plan
 	clock   timeline.Clock
@@ -30,6 +31,7 @@ type board struct {
 // liveSeries is the recent past of one series.
 type liveSeries struct {
 	timeline.Series
+	tracker *sampling.Tracker
 	// good and bad are the run of like samples that is under way.
 	goodFrom, goodLast timeline.Offset
 	good               int
@@ -53,7 +55,9 @@ type liveFault struct {
 func newBoard(p timeline.Plan, c timeline.Clock) *board {
 	b := &board{plan: p, clock: c, changed: make(chan struct{}, 1), queue: make(chan func(), 4096), done: make(chan struct{})}
 	for _, s := range p.Series {
-		b.series = append(b.series, &liveSeries{Series: s})
+		b.series = append(b.series, &liveSeries{
+			Series: s, tracker: sampling.NewTracker(s.Every, s.Timeout, p.Stable, 0),
+		})
 	}
 	go func() {
 		defer close(b.done)
@@ -82,6 +86,7 @@ func (b *board) stop() {
 func (b *board) sample(s timeline.Sample) {
 	b.mu.Lock()
 	l := b.series[s.Series]
+	l.tracker.Add(s)
 	l.add(s)
 	if l.Writes && s.Class.Good() {
 		b.acked++
@@ -130,18 +135,21 @@ func (l *liveSeries) add(s timeline.Sample) {
 	l.lastBad = s
 }
 
+// gap takes a stretch in which the runner itself did not run.
+func (b *board) gap(from, to timeline.Offset) {
+	for _, l := range b.series {
+		l.tracker.Gap(from, to)
+	}
+}
+
 // stable tells whether every judged series has been good for as long as the
 // scenario asks, in samples that started after since.
 func (b *board) stable(since timeline.Offset) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	now := b.clock.Now()
 	for _, l := range b.series {
-		if !l.Judged || !runsThrough(l.Mode) {
-			continue
-		}
-		from := max(l.goodFrom, since)
-		// A sample that began within the stretch may still hang: wait for it.
-		if l.good < b.plan.Stable.Samples || time.Duration(l.goodLast-from) < b.plan.Stable.For+min(l.Timeout, time.Second) {
+		if l.Judged && runsThrough(l.Mode) && !l.tracker.Stable(since, now) {
 			return false
 		}
 	}

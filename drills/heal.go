@@ -90,7 +90,21 @@ func (r *run) remedy(ctx context.Context) error {
 			return fmt.Errorf("remedy %s: %w", p.Name, err)
 		}
 	}
+	r.lookAround(ctx)
 	return nil
+}
+
+// lookAround records who is who after the remedies; it decides nothing.
+func (r *run) lookAround(ctx context.Context) {
+	seen := map[*topology.Component]bool{}
+	for _, step := range r.d.Remedies {
+		if c := step.Target.Component; !seen[c] {
+			seen[c] = true
+			if _, err := r.discover(ctx, c); err != nil {
+				r.caveat("roles after the remedies are not known: %v", err)
+			}
+		}
+	}
 }
 
 // remedyLog records a remedy's steps; it is used by one goroutine at a time.

@@ -91,6 +91,7 @@ func (r *run) startSampling(ctx context.Context) {
 	ctx, r.probe.stop = context.WithCancel(context.WithoutCancel(ctx))
 	r.probe.ended.Go(func() {
 		sampling.Watch(ctx, r.clock, sampling.Beat, sampling.Pause, func(from, to timeline.Offset) {
+			r.board.gap(from, to)
 			r.note(timeline.Gap{From: from, To: to})
 		})
 	})

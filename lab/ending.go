@@ -74,4 +74,3 @@ func serves(pid int, dir string) bool {
 	}
 	return false
 }
-

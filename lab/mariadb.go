@@ -78,7 +78,9 @@ func (mariadb) config(s *Server) string {
 // mariadbSemiSync: commits wait for a replica before others see them, and for so
 // long (milliseconds) that writes hang rather than go on unprotected. A primary
 // that crashed and comes back drops what no replica had confirmed
-// (init-rpl-role=SLAVE), so that it can follow the new one.
+// (init-rpl-role=SLAVE), so that it can follow the new one. The primary's side is
+// enabled by whoever opens a server, not here: on a replica it would make the
+// applier itself wait for confirmations.
 var mariadbSemiSync = []string{
 	"rpl-semi-sync-master-wait-point=AFTER_SYNC",
 	"rpl-semi-sync-master-timeout=600000",

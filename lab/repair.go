@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"golang.org/x/sys/unix"
+
+	"firedrill/drills/topology/control/proc"
 )
 
 // repairLimit bounds a repair: beyond it, building anew is faster.
@@ -43,10 +47,19 @@ func (l *lab) repair(ctx context.Context) error {
 	return l.healthy(ctx)
 }
 
-// revive starts a server that does not run.
+// revive starts a server that does not run, and lets one go on that is stopped
+// (SIGSTOP), as an interrupted drill may have left it.
 func (l *lab) revive(ctx context.Context, s *Server) error {
-	if s.PID(ctx) == 0 {
+	pid := s.PID(ctx)
+	if pid == 0 {
 		l.say("%s was not running: starting it", s.Name)
+		return s.Start(ctx)
+	}
+	if p, err := proc.Read(pid); err == nil && p.Stopped() {
+		l.say("%s was stopped by a signal: letting it go on", s.Name)
+		if err := p.Signal(unix.SIGCONT); err != nil {
+			return err
+		}
 	}
 	return s.Start(ctx)
 }

@@ -3,8 +3,8 @@ package reports
 import (
 	"math"
 
+	"firedrill/drills/si"
 	"firedrill/drills/verdict"
-	"firedrill/reports/si"
 	"firedrill/reports/svg"
 )
 
@@ -31,6 +31,7 @@ type timeline struct {
 	Gaps               []bar
 	Mini               mini
 	Thinned            bool
+	AreaHeight         int
 }
 
 // stretch is a stretch of time in seconds.
@@ -109,7 +110,7 @@ func newTimeline(r verdict.Result) timeline {
 			t.Groups = append(t.Groups, g)
 		}
 	}
-	t.Thinned = thinned(p.Lanes)
+	t.Thinned, t.AreaHeight = thinned(p.Lanes), writesHeight
 	return t
 }
 

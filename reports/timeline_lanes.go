@@ -6,18 +6,18 @@ import (
 	"math"
 	"strings"
 
+	"firedrill/drills/si"
 	"firedrill/drills/verdict"
-	"firedrill/reports/si"
 	"firedrill/reports/svg"
 )
 
 // A lane's layout in pixels: latency above, the band of states below.
 const (
-	laneHeight = 40
+	laneHeight = 44
 	dotsTop    = 4
 	dotsBottom = 24
-	bandTop    = 29
-	bandHeight = 8
+	bandTop    = 30
+	bandHeight = 10
 	// fastest is the latency, in seconds, at the bottom of the logarithmic scale.
 	fastest = 0.0001
 )
@@ -25,18 +25,18 @@ const (
 func (c canvas) lanes(r verdict.Result) group {
 	g := group{Name: "Probes"}
 	for _, l := range r.Picture.Lanes {
-		row := row{Label: l.Name, Class: "lane", Height: laneHeight, Inform: !l.Judged, Says: "Probe " + l.Name + ":"}
+		v := row{Label: l.Name, Class: "lane", Height: laneHeight, Inform: !l.Judged, Says: "Probe " + l.Name + ":"}
 		for _, p := range r.Probes {
 			if p.Name+"/"+p.Client == l.Name {
-				row.Sub = fmt.Sprintf("every %s, answers in %s", si.Duration(p.Every), si.Duration(p.RoundTrip))
+				v.Sub = fmt.Sprintf("every %s, answers in %s", si.Duration(p.Every), si.Duration(p.RoundTrip))
 			}
 		}
 		for _, b := range l.Bands {
-			row.Bars = append(row.Bars, c.band(b)...)
-			row.Says += " " + bandText(b) + "."
+			v.Bars = append(v.Bars, c.band(b)...)
+			v.Says += " " + bandText(b) + "."
 		}
-		row.Good, row.Bad = c.dots(l)
-		g.Rows = append(g.Rows, row)
+		v.Good, v.Bad = c.dots(l)
+		g.Rows = append(g.Rows, v)
 	}
 	return g
 }
@@ -46,7 +46,7 @@ func (c canvas) band(b verdict.Band) []bar {
 	tip := bandText(b)
 	switch b.State {
 	case "good":
-		return []bar{{X: c.At(b.From), W: c.Len(b.From, b.To), Y: bandTop + 3, H: 2, Class: "good", Tip: tip}}
+		return []bar{{X: c.At(b.From), W: c.Len(b.From, b.To), Y: bandTop + 4, H: 2, Class: "good", Tip: tip}}
 	case "no-data":
 		return []bar{{X: c.At(b.From), W: c.Len(b.From, b.To), Y: bandTop, H: bandHeight, Class: "nodata", Tip: tip}}
 	}

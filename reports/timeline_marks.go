@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"slices"
 
+	"firedrill/drills/si"
 	"firedrill/drills/verdict"
-	"firedrill/reports/si"
 )
 
 // levels is how many lines of labels there are above the rows.

@@ -5,8 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"firedrill/drills/si"
 	"firedrill/drills/verdict"
-	"firedrill/reports/si"
 )
 
 // barOf draws a span with its text inside where there is room.
@@ -26,18 +26,18 @@ func (c canvas) faults(r verdict.Result) group {
 	g := group{Name: "Faults"}
 	z := zero(r)
 	for _, s := range r.Picture.Faults {
-		row := row{Label: s.Name, Sub: s.Kind, Class: "fault", Height: 24, Bars: []bar{c.barOf(s, 4, 16, "fault", cmpText(s.Detail, s.Kind))}}
-		row.Says = "Fault " + s.Name + " in force from " + stretchText(s.From, s.To) + "."
+		v := row{Label: s.Name, Sub: s.Kind, Class: "fault", Height: 24, Bars: []bar{c.barOf(s, 4, 16, "fault", cmpText(s.Detail, s.Kind))}}
+		v.Says = "Fault " + s.Name + " in force from " + stretchText(s.From, s.To) + "."
 		for _, f := range r.Faults {
 			if f.Name != s.Name || f.Effective == nil || f.Effective.Hi == nil {
 				continue
 			}
 			lo, hi := since(z, f.Effective.Lo), since(z, *f.Effective.Hi)
-			row.Bars = append(row.Bars, bar{X: c.At(lo), W: c.Len(lo, hi), Y: 4, H: 16, Class: "edge",
+			v.Bars = append(v.Bars, bar{X: c.At(lo), W: c.Len(lo, hi), Y: 4, H: 16, Class: "edge",
 				Tip: "became effective " + stretchText(lo, hi) + ", confirmed by " + f.ConfirmedBy})
-			row.Says += " It became effective between " + si.At(lo) + " and " + si.At(hi) + "."
+			v.Says += " It became effective between " + si.At(lo) + " and " + si.At(hi) + "."
 		}
-		g.Rows = append(g.Rows, row)
+		g.Rows = append(g.Rows, v)
 	}
 	return g
 }
@@ -85,7 +85,7 @@ func (c canvas) phases(p verdict.Picture) group {
 	if len(p.Phases) == 0 {
 		return group{}
 	}
-	row := row{Label: "phases", Sub: "numbered as below", Class: "phase", Height: 26, Says: "Phases."}
+	v := row{Label: "phases", Sub: "numbered as below", Class: "phase", Height: 26, Says: "Phases."}
 	for i, s := range p.Phases {
 		no := strconv.Itoa(i + 1)
 		b := c.barOf(s, 5, 16, "phase", no+" "+phaseName(s.Name))
@@ -93,21 +93,21 @@ func (c canvas) phases(p verdict.Picture) group {
 			b = c.barOf(s, 5, 16, "phase", no)
 		}
 		b.Tip = no + " " + b.Tip
-		row.Bars = append(row.Bars, b)
-		row.Says += fmt.Sprintf(" %s %s: %s.", no, phaseName(s.Name), stretchText(s.From, s.To))
+		v.Bars = append(v.Bars, b)
+		v.Says += fmt.Sprintf(" %s %s: %s.", no, phaseName(s.Name), stretchText(s.From, s.To))
 	}
-	return group{Name: "Phases", Rows: []row{row}}
+	return group{Name: "Phases", Rows: []row{v}}
 }
 
 func (c canvas) roles(p verdict.Picture) group {
 	g := group{Name: "Roles"}
 	for _, l := range p.Roles {
-		row := row{Label: l.Member, Sub: l.Component, Class: "role", Height: 22, Says: l.Member + ":"}
+		v := row{Label: l.Member, Sub: l.Component, Class: "role", Height: 22, Says: l.Member + ":"}
 		for _, s := range l.Spans {
-			row.Bars = append(row.Bars, c.barOf(s, 3, 16, "role "+roleClass(s.Kind), s.Name))
-			row.Says += " " + s.Name + " " + stretchText(s.From, s.To) + "."
+			v.Bars = append(v.Bars, c.barOf(s, 3, 16, "role "+roleClass(s.Kind), s.Name))
+			v.Says += " " + s.Name + " " + stretchText(s.From, s.To) + "."
 		}
-		g.Rows = append(g.Rows, row)
+		g.Rows = append(g.Rows, v)
 	}
 	return g
 }

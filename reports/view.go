@@ -3,8 +3,8 @@ package reports
 import (
 	"time"
 
+	"firedrill/drills/si"
 	"firedrill/drills/verdict"
-	"firedrill/reports/si"
 )
 
 // page is a result in the words of a report: what HTML and Markdown have in common.
@@ -16,13 +16,15 @@ type page struct {
 	Objectives []objective
 	HealedBy   string
 	Outages    []outage
-	Waterfall  waterfall
-	Ledgers    []ledgerView
-	Done       []deed
-	Checks     []check
-	Probes     []probe
-	Evidence   []pair
-	Timeline   timeline
+	// MoreOutages is how many shorter ones are not listed.
+	MoreOutages int
+	Waterfall   waterfall
+	Ledgers     []ledgerView
+	Done        []deed
+	Checks      []check
+	Probes      []probe
+	Evidence    []pair
+	Timeline    timeline
 }
 
 // pair is a term and what it is. Code marks text for machines.
@@ -34,9 +36,10 @@ type pair struct {
 func newPage(r verdict.Result) page {
 	z := zero(r)
 	_, healed := healedBy(r.Recovery.By)
+	all, more := outages(r, z)
 	return page{
 		R: r, Verdict: verdictWord(r.Verdict), Sentence: sentence(r), Meta: meta(r), Objectives: objectives(r), HealedBy: healed,
-		Outages: outages(r, z), Waterfall: newWaterfall(r), Ledgers: ledgers(r, z), Done: deeds(r, z),
+		Outages: all, MoreOutages: more, Waterfall: newWaterfall(r), Ledgers: ledgers(r, z), Done: deeds(r, z),
 		Checks: checks(r), Probes: probes(r), Evidence: evidence(r), Timeline: newTimeline(r),
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"firedrill/drills/si"
 	"firedrill/drills/verdict"
-	"firedrill/reports/si"
 )
 
 // deed is one thing that was done, in order.

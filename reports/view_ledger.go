@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"firedrill/drills/si"
 	"firedrill/drills/verdict"
-	"firedrill/reports/si"
 )
 
 // rangesShown is how many ranges of ids a page lists; the rest is downloaded.

@@ -3,8 +3,8 @@ package reports
 import (
 	"strconv"
 
+	"firedrill/drills/si"
 	"firedrill/drills/verdict"
-	"firedrill/reports/si"
 	"firedrill/reports/svg"
 )
 

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"firedrill/drills/si"
 	"firedrill/drills/verdict"
-	"firedrill/reports/si"
 )
 
 // probe is one series as a row of a table.
@@ -55,17 +55,41 @@ type outage struct {
 	Judged                                                         bool
 }
 
-func outages(r verdict.Result, z time.Time) []outage {
-	var out []outage
+// outagesShown is how many outages a page lists.
+const outagesShown = 60
+
+// outages lists the longest outages in the order of the series, and how many
+// shorter ones there are.
+func outages(r verdict.Result, z time.Time) (out []outage, more int) {
+	var lengths []float64
 	for _, p := range r.Probes {
 		for _, o := range p.Outages {
-			v := outage{Series: p.Name + "/" + p.Client, Judged: p.Judged, Length: reading(&o.Length).String(), Class: o.Class, Cause: dash(o.Cause), Bad: si.Count(o.Bad)}
-			v.Start, v.StartBound = moment(o.Start, z)
-			v.End, v.EndBound = moment(o.End, z)
-			out = append(out, v)
+			lengths = append(lengths, o.Length.Lo)
 		}
 	}
-	return out
+	shortest := 0.0
+	if more = len(lengths) - outagesShown; more > 0 {
+		slices.Sort(lengths)
+		shortest = lengths[more]
+	}
+	for _, p := range r.Probes {
+		for _, o := range p.Outages {
+			if o.Length.Lo >= shortest && len(out) < outagesShown {
+				out = append(out, newOutage(p, o, z))
+			}
+		}
+	}
+	return out, max(more, 0)
+}
+
+func newOutage(p verdict.ProbeResult, o verdict.Outage, z time.Time) outage {
+	v := outage{
+		Series: p.Name + "/" + p.Client, Judged: p.Judged, Length: reading(&o.Length).String(),
+		Class: o.Class, Cause: dash(o.Cause), Bad: si.Count(o.Bad),
+	}
+	v.Start, v.StartBound = moment(o.Start, z)
+	v.End, v.EndBound = moment(o.End, z)
+	return v
 }
 
 // moment writes an interval of instants as its middle and its half width.

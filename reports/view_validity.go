@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"firedrill/drills/si"
 	"firedrill/drills/verdict"
-	"firedrill/reports/si"
 )
 
 // check is one thing that must hold before a number means anything. State is

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"unicode"
 
+	"firedrill/drills/si"
 	"firedrill/drills/verdict"
-	"firedrill/reports/si"
 )
 
 // word is a verdict as people read it.

@@ -24,7 +24,7 @@ func (b *builder) full(n *node, depth int) bool {
 		return false
 	}
 	if !b.refused {
-		b.problem(n, "the file is too large or nested too deeply to be a scenario or a topology")
+		b.add(n.line, n.col, n.path, tooLarge)
 	}
 	b.refused = true
 	return true
@@ -65,6 +65,7 @@ func (b *builder) build(from ast.Node, path string, depth int) *node {
 // mapping fills n with the keys; duplicates are noted and kept.
 func (b *builder) mapping(n *node, values []*ast.MappingValueNode, depth int) {
 	n.shape = mapping
+	lines := make(map[string]int, len(values))
 	for i, v := range values {
 		tk := v.Key.GetToken()
 		f := field{name: tk.Value, line: tk.Position.Line, col: tk.Position.Column}
@@ -75,19 +76,26 @@ func (b *builder) mapping(n *node, values []*ast.MappingValueNode, depth int) {
 			n.line, n.col = f.line, f.col
 		}
 		f.value = b.build(v.Value, below(n.path, f.name), depth+1)
+		if b.refused {
+			return
+		}
 		if f.value.shape == scalar && f.value.value == nil {
 			f.value.line, f.value.col = f.line, f.col
 		}
 		switch v.Key.(type) {
 		case *ast.MergeKeyNode:
+			n.spoilt = true
 			b.keyProblem(&f, "merge keys (<<) are not supported: write the keys out, or use an alias for a whole value")
 			continue
 		case *ast.MappingKeyNode, *ast.AnchorNode, *ast.AliasNode, *ast.TagNode:
+			n.spoilt = true
 			b.keyProblem(&f, "a key must be plain text")
 			continue
 		}
-		if first := n.field(f.name); first != nil {
-			b.keyProblem(&f, "duplicate key: it is there already on line %d; keep one of them", first.line)
+		if line, dup := lines[f.name]; dup {
+			b.keyProblem(&f, "duplicate key: it is there already on line %d; keep one of them", line)
+		} else {
+			lines[f.name] = f.line
 		}
 		n.fields = append(n.fields, f)
 	}
@@ -97,7 +105,7 @@ func (b *builder) mapping(n *node, values []*ast.MappingValueNode, depth int) {
 func (b *builder) alias(n *node, from *ast.AliasNode, depth int) *node {
 	anchored := b.anchors[from.Value.GetToken().Value]
 	if anchored == nil {
-		b.problem(n, "alias (*) of an anchor (&) that is not defined above; if it is meant as text, put it in quotes")
+		b.spoil(n, "alias (*) of an anchor (&) that is not defined above; if it is meant as text, put it in quotes")
 		return n
 	}
 	return b.copy(anchored, n.path, depth)
@@ -135,16 +143,16 @@ func (b *builder) scalar(n *node, from ast.Node) {
 	case *ast.IntegerNode:
 		n.value = from.Value
 		if from.Value == nil || !decimal.MatchString(n.text) {
-			b.problem(n, "this is read as a different number by different YAML readers: write it in decimal, or in quotes if it is text")
+			b.spoil(n, "this is read as a different number by different YAML readers: write it in decimal, or in quotes if it is text")
 		}
 	case *ast.FloatNode:
 		n.value = from.Value
 	case *ast.BoolNode:
 		n.value = from.Value
 	case *ast.InfinityNode, *ast.NanNode:
-		b.problem(n, "want a finite number")
+		b.spoil(n, "want a finite number")
 	case *ast.NullNode:
 	default:
-		b.problem(n, "this kind of YAML value is not supported: want text, a number, true or false, a list or a mapping")
+		b.spoil(n, "this kind of YAML value is not supported: want text, a number, true or false, a list or a mapping")
 	}
 }

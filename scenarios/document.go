@@ -10,16 +10,25 @@ type document struct {
 	problems Problems
 }
 
-// problem notes what is wrong with a value.
+// problem notes what is wrong with a value, unless the value is spoilt.
 func (d *document) problem(n *node, format string, args ...any) {
 	if n == nil {
 		n = &node{}
+	}
+	if n.spoilt {
+		return
 	}
 	text := fmt.Sprintf(format, args...)
 	if n.from != "" {
 		text += fmt.Sprintf(" (the value is that of ${%s})", n.from)
 	}
 	d.add(n.line, n.col, n.path, text)
+}
+
+// spoil notes what is wrong with a value, as the last word on it.
+func (d *document) spoil(n *node, format string, args ...any) {
+	d.problem(n, format, args...)
+	n.spoilt = true
 }
 
 // keyProblem notes what is wrong with a key; its place is the key's.

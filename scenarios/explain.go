@@ -21,6 +21,9 @@ func (v *validator) explain(d *document, e *jsonschema.ValidationError) {
 	case *kind.PropertyNames: // names of variables: substitute has said so
 	case *kind.Required:
 		for _, name := range k.Missing {
+			if n.spoilt {
+				continue
+			}
 			d.add(n.line, n.col, below(n.path, name), "required, but missing"+v.needs(n, name))
 		}
 	case *kind.Type:

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"unicode/utf8"
@@ -14,7 +15,9 @@ import (
 const (
 	maxBytes = 256 << 10
 	maxDepth = 100
-	maxNodes = 50_000
+	maxNodes = 20_000
+
+	tooLarge = "the file is too large or nested too deeply to be a scenario or a topology"
 )
 
 // parse reads the one YAML document of a file. Without a root the file is not
@@ -44,7 +47,10 @@ func parse(file string, data []byte) *document {
 			d.add(tk.Position.Line, tk.Position.Column, "", "second document: a file holds one; put this one into a file of its own")
 		}
 	}
-	if d.root == nil {
+	switch {
+	case b.refused:
+		d.root = nil
+	case d.root == nil:
 		d.add(1, 1, "", "the file is empty: want apiVersion, kind, metadata and spec")
 	}
 	return d
@@ -58,25 +64,35 @@ func unreadable(data []byte) string {
 	case !utf8.Valid(data):
 		return "the file is not UTF-8 text"
 	}
-	depth := 0
-	for i, c := range data {
-		switch c {
-		case '[', '{':
-			depth++
-		case ']', '}':
-			depth--
-		case '-', '?': // "- - -" nests too
-			if i > 1 && data[i-2] == c && data[i-1] == ' ' {
-				depth++
-			}
-		case '\n':
-			depth = max(0, depth)
-		}
-		if depth > maxNodes/10 {
-			return "the file is nested too deeply to be a scenario or a topology"
-		}
+	if tooDeep(data) {
+		return tooLarge
 	}
 	return ""
+}
+
+// tooDeep finds nesting that the parser would need too long for, by the only two
+// ways to nest within a line: brackets, and "- - -".
+func tooDeep(data []byte) bool {
+	open := 0
+	for line := range bytes.Lines(data) {
+		text := bytes.TrimLeft(line, "-? \t")
+		indicators := line[:len(line)-len(text)]
+		if bytes.Count(indicators, []byte("-"))+bytes.Count(indicators, []byte("?")) > maxDepth {
+			return true
+		}
+		for _, c := range text {
+			switch c {
+			case '[', '{':
+				open++
+			case ']', '}':
+				open--
+			}
+			if open > 10*maxDepth { // some may be text
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // parseYAML turns a panic of the parser into an error: it reads what people

@@ -90,7 +90,7 @@ func finish(s *jsonschema.Schema, sorts []Sort, c Comments) {
 		}
 		for _, required := range def.Required {
 			f, _ := def.Properties.Get(required)
-			if one := uint64(1); f.Type == "string" && len(f.Enum) == 0 {
+			if one := uint64(1); f.Type == "string" && len(f.Enum) == 0 && f.Pattern == "" {
 				f.MinLength = &one
 			}
 		}

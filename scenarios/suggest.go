@@ -10,7 +10,7 @@ func suggest(word string, known []string) string {
 	if len(known) == 0 {
 		return "none is known here"
 	}
-	best, least := "", 1+len(word)/3
+	best, least := "", max(1, len(word)/3)
 	for _, k := range known {
 		if d := distance(strings.ToLower(word), strings.ToLower(k)); d <= least && (best == "" || d < least) {
 			best, least = k, d

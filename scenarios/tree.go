@@ -30,6 +30,9 @@ type node struct {
 	items  []*node
 	// from names the variable that the whole value came from.
 	from string
+	// spoilt tells that the value itself is known to be wrong: anything else that
+	// could be said about it would only follow from that.
+	spoilt bool
 }
 
 // field is one key of a mapping.

@@ -141,12 +141,12 @@ func (s *substitution) one(n *node, use string) string {
 	}
 	name := strings.TrimSuffix(strings.TrimPrefix(use, "${"), "}")
 	if !strings.HasSuffix(use, "}") || !varNamed.MatchString(name) {
-		s.problem(n, "${ begins a variable, ${name}; for the plain characters write $${")
+		s.spoil(n, "${ begins a variable, ${name}; for the plain characters write $${")
 		return use
 	}
 	v, ok := s.vars[name]
 	if !ok {
-		s.problem(n, "${%s} is not declared under spec.vars: %s; for the plain characters write $${%s}", name, declaredVars(name, s.vars), name)
+		s.spoil(n, "${%s} is not declared under spec.vars: %s (for the plain characters write $${%s})", name, declaredVars(name, s.vars), name)
 		return use
 	}
 	return v.text

@@ -51,7 +51,7 @@ func typeHint(n *node, k *kind.Type, schema map[string]any) string {
 		want == "boolean" && (n.str() == "true" || n.str() == "false"):
 		return "; leave the quotes out"
 	case want == "array" && k.Got != "null":
-		return "; begin each item with - "
+		return `; begin each item with "- "`
 	}
 	return ""
 }

@@ -12,7 +12,8 @@ import (
 // Tracker answers, while the drill runs, what the verdict will say afterwards
 // about one series: is it in an outage, is it stable. It errs on the safe side
 // only: it may see an outage or stability later than the verdict does, which
-// has all samples, but what it calls stable the verdict calls stable too.
+// has all samples, but what it calls stable the verdict calls stable too, unless
+// a sample that is still under way turns out bad.
 // Its methods may be called at any time from any goroutine.
 type Tracker struct {
 	every, timeout time.Duration
@@ -183,5 +184,5 @@ func (t *Tracker) run(since timeline.Offset) []timeline.Sample {
 // enough tells whether so many good samples in so long are stable.
 func (t *Tracker) enough(good int, span time.Duration) bool {
 	return good >= t.stable.Samples && span >= t.stable.For &&
-		float64(good-1) >= t.rate*span.Seconds()
+		float64(good) >= t.rate*span.Seconds()
 }

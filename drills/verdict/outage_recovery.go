@@ -160,7 +160,7 @@ func (p *proof) add(s timeline.Sample) bool {
 		}
 		p.first++
 	}
-	return p.first > 0 && p.surplus(n-1) >= p.best-1e-9
+	return p.first > 0 && p.surplus(n-1)+1 >= p.best // n samples, not the n-1 steps between them
 }
 
 // surplus is by how many samples the run is ahead of the rate at sample i.

@@ -196,13 +196,15 @@ type Outage struct {
 
 // LedgerResult accounts for the writes of one ledger.
 type LedgerResult struct {
-	Name               string     `json:"name"`
-	Component          string     `json:"component"`
-	Attempted          uint64     `json:"attempted"`
-	Acknowledged       uint64     `json:"acknowledged"`
-	Rejected           uint64     `json:"rejected"`
-	Lost               uint64     `json:"lost"`
-	LostIDs            []string   `json:"lost_ids"`
+	Name         string   `json:"name"`
+	Component    string   `json:"component"`
+	Attempted    uint64   `json:"attempted"`
+	Acknowledged uint64   `json:"acknowledged"`
+	Rejected     uint64   `json:"rejected"`
+	Lost         uint64   `json:"lost"`
+	LostIDs      []string `json:"lost_ids"`
+	// LostUnlisted is how many lost ids are not in LostIDs.
+	LostUnlisted       uint64     `json:"lost_unlisted,omitempty"`
 	FirstLostAt        *time.Time `json:"first_lost_at,omitempty"`
 	LastLostAt         *time.Time `json:"last_lost_at,omitempty"`
 	Indeterminate      uint64     `json:"indeterminate"`
@@ -213,8 +215,10 @@ type LedgerResult struct {
 	StaleLongest       float64    `json:"stale_longest_s"`
 	Diverged           uint64     `json:"diverged"`
 	Resurrected        uint64     `json:"resurrected"`
-	DualWrite          uint64     `json:"dual_write"`
-	DualWriteWindow    float64    `json:"dual_write_window_s"`
+	// Vanished were on the primary after recovery and not after the rejoin.
+	Vanished        uint64  `json:"vanished"`
+	DualWrite       uint64  `json:"dual_write"`
+	DualWriteWindow float64 `json:"dual_write_window_s"`
 	// IDs lists the ids of every class but lost, "writer:sequence"; ranges as
 	// "writer:from-to".
 	IDs map[string][]string `json:"ids,omitempty"`

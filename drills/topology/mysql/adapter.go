@@ -2,7 +2,9 @@ package mysql
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"strconv"
+	"strings"
 
 	"firedrill/drills/topology"
 )
@@ -13,13 +15,143 @@ type adapter struct {
 }
 
 func newAdapter(cfg Config, c *topology.Component) (topology.Adapter, error) {
+	for name := range cfg.Replication.Addresses {
+		if _, err := c.Member(name); err != nil {
+			return nil, fmt.Errorf("with.replication.addresses: %w", err)
+		}
+	}
+	for _, m := range c.Members {
+		if _, err := tlsConfig(cfg, m.Address()); err != nil {
+			return nil, fmt.Errorf("member %s: %w", m.Name(), err)
+		}
+	}
 	return &adapter{cfg: cfg, c: c}, nil
 }
 
+// Discover asks all members at once, each for at most 1.5 seconds.
 func (a *adapter) Discover(ctx context.Context) (topology.State, error) {
-	return topology.State{}, errors.New("not there")
+	k, err := OpenCluster(a.c)
+	if err != nil {
+		return topology.State{}, err
+	}
+	defer k.Close()
+	return a.describe(ctx, k, k.Look(ctx)), nil
 }
 
-func (a *adapter) Restore(ctx context.Context, keep topology.State, note func(topology.Step)) (topology.Restored, error) {
-	return topology.Restored{}, errors.New("not there")
+// describe turns a picture into the topology's terms.
+func (a *adapter) describe(ctx context.Context, k *Cluster, p Picture) topology.State {
+	var st topology.State
+	for _, s := range p {
+		m := topology.MemberState{Member: s.Name()}
+		if !s.Up() {
+			m.Role, m.Problem = topology.Down, Problem(a.cfg, s.Server.Address(), s.Err)
+			st.Members = append(st.Members, m)
+			continue
+		}
+		m.Role = k.role(p, s)
+		m.Facts = facts(s.State)
+		if src := k.Source(p, s); src != nil {
+			m.Facts["source_member"] = src.Name()
+		}
+		m.Problem = a.problem(ctx, k, p, s, m.Role)
+		st.Members = append(st.Members, m)
+	}
+	return st
+}
+
+func (k *Cluster) role(p Picture, s Seen) topology.Role {
+	switch {
+	case k.TakesWrites(p, s):
+		return topology.Primary
+	case s.State.Link.Running():
+		return topology.Replica
+	}
+	return topology.Detached
+}
+
+// problem says what is wrong with a member that answers.
+func (a *adapter) problem(ctx context.Context, k *Cluster, p Picture, s Seen, role topology.Role) string {
+	var all []string
+	add := func(ok bool, format string, args ...any) {
+		if ok {
+			all = append(all, oneLine(fmt.Sprintf(format, args...)))
+		}
+	}
+	st := s.State
+	if l := st.Link; l != nil && role != topology.Primary {
+		add(l.Running() && !l.Receiver, "the receiver is stopped%s", because(l.ReceiverError))
+		add(l.Receiver && !l.Connected, "the receiver has no connection to %s%s", l.Source, because(l.ReceiverError))
+		add(l.Running() && !l.Applier, "the applier is stopped%s", because(l.ApplierError))
+		add(!l.Running(), "replication from %s is stopped%s", l.Source, because(l.ReceiverError+l.ApplierError))
+		add(!l.AutoPosition, "it replicates by file and position: only GTID positions can be compared")
+		add(l.Channels > 1, "it replicates from %d sources: firedrill looks at the first only", l.Channels)
+		add(role == topology.Replica && !st.ReadOnly, "it replicates and takes writes: read_only is off")
+	}
+	if d := st.Stranded(); !d.None() {
+		add(true, "%s received transactions are not applied, and starting replication discards them", d)
+	}
+	if role == topology.Primary && len(k.Writable(p)) > 1 {
+		add(true, "more than one member takes writes")
+	}
+	add(!st.GTID, "it does not log under global transaction ids (MySQL gtid_mode, MariaDB log_bin)")
+	if a.c.Spec.Failover == "runner" {
+		ctx, cancel := context.WithTimeout(ctx, askWithin)
+		defer cancel()
+		missing, err := s.Server.MissingGrants(ctx, st.SemiSync.Source || st.SemiSync.Replica)
+		add(err != nil, "%v", err)
+		add(len(missing) > 0, "%s", grantProblem(a.cfg.User, missing))
+	}
+	return strings.Join(all, "; ")
+}
+
+func because(why string) string {
+	if why == "" {
+		return ""
+	}
+	return ": " + oneLine(why)
+}
+
+// facts are what is worth recording of a server.
+func facts(st State) map[string]string {
+	f := map[string]string{
+		"version": st.Version, "flavour": st.Flavour, "server_id": strconv.FormatUint(uint64(st.ServerID), 10),
+		"read_only": onOff(st.ReadOnly), "gtid": st.Executed.String(), "uptime": st.Uptime.String(),
+		"semi_sync_source": onOff(st.SemiSync.Source), "semi_sync_replica": onOff(st.SemiSync.Replica),
+	}
+	if st.Flavour == MySQL {
+		f["server_uuid"], f["super_read_only"] = st.UUID, onOff(st.SuperReadOnly)
+	}
+	if st.SemiSync.Source {
+		f["semi_sync_active"], f["semi_sync_clients"] = onOff(st.SemiSync.Active), strconv.Itoa(st.SemiSync.Clients)
+	}
+	l := st.Link
+	if l == nil {
+		return f
+	}
+	f["source"], f["receiver"], f["applier"] = l.Source, "stopped", "stopped"
+	switch {
+	case l.Connected:
+		f["receiver"] = "running"
+	case l.Receiver:
+		f["receiver"] = "connecting"
+	}
+	if l.Applier {
+		f["applier"] = "running"
+	}
+	f["gtid_received"] = l.Received.String()
+	f["lag"] = "unknown"
+	if l.Lag != nil {
+		f["lag"] = l.Lag.String()
+	}
+	if l.Delay > 0 {
+		f["delay"] = l.Delay.String()
+	}
+	return f
+}
+
+func onOff(b bool) string {
+	if b {
+		return "ON"
+	}
+	return "OFF"
 }

@@ -88,10 +88,19 @@ func (s *Server) rows(ctx context.Context, query string, args ...any) ([]map[str
 	if err != nil {
 		return nil, s.wrap(query, err)
 	}
+	out, err := named(rows)
+	if err != nil {
+		return nil, s.wrap(query, err)
+	}
+	return out, nil
+}
+
+// named reads a result to its end and closes it.
+func named(rows *sql.Rows) ([]map[string]string, error) {
 	defer rows.Close()
 	names, err := rows.Columns()
 	if err != nil {
-		return nil, s.wrap(query, err)
+		return nil, err
 	}
 	var out []map[string]string
 	cells, into := make([]sql.NullString, len(names)), make([]any, len(names))
@@ -100,7 +109,7 @@ func (s *Server) rows(ctx context.Context, query string, args ...any) ([]map[str
 	}
 	for rows.Next() {
 		if err := rows.Scan(into...); err != nil {
-			return nil, s.wrap(query, err)
+			return nil, err
 		}
 		row := make(map[string]string, len(names))
 		for i, n := range names {
@@ -110,10 +119,7 @@ func (s *Server) rows(ctx context.Context, query string, args ...any) ([]map[str
 		}
 		out = append(out, row)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, s.wrap(query, err)
-	}
-	return out, nil
+	return out, rows.Err()
 }
 
 // pairs returns a result of two columns as a map.

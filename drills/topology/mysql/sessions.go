@@ -2,18 +2,42 @@ package mysql
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
-	"strconv"
+	"slices"
 
 	driverpkg "github.com/go-sql-driver/mysql"
 )
 
-// sessions lists clients' sessions: not this one, not those of replication
-// (replicas may still fetch), not the server's own.
-const sessions = "SELECT ID, USER FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID()" +
-	" AND COMMAND NOT IN ('Binlog Dump','Binlog Dump GTID','Daemon','Slave_IO','Slave_SQL','Slave_worker')" +
-	" AND USER NOT IN ('system user','event_scheduler','mysql.session')"
+// spared are the commands of sessions that are not clients': replicas may still
+// fetch, and the server's own threads.
+var spared = []string{"Binlog Dump", "Binlog Dump GTID", "Daemon", "Slave_IO", "Slave_SQL", "Slave_worker"}
+
+// sessions lists clients' sessions but for that of c. SHOW PROCESSLIST is what
+// every version has.
+func sessions(ctx context.Context, c *sql.Conn) (map[string]bool, error) {
+	var own string
+	if err := c.QueryRowContext(ctx, "SELECT CONNECTION_ID()").Scan(&own); err != nil {
+		return nil, err
+	}
+	rows, err := c.QueryContext(ctx, "SHOW PROCESSLIST")
+	if err != nil {
+		return nil, err
+	}
+	list, err := named(rows)
+	if err != nil {
+		return nil, err
+	}
+	ids := map[string]bool{}
+	for _, r := range list {
+		system := r["User"] == "system user" || r["User"] == "event_scheduler"
+		if r["Id"] != own && !system && !slices.Contains(spared, r["Command"]) {
+			ids[r["Id"]] = true
+		}
+	}
+	return ids, nil
+}
 
 // KillSessions cuts the sessions of all clients that are there now and returns
 // how many, once the server no longer lists them. It needs to see and kill other
@@ -25,39 +49,22 @@ func (s *Server) KillSessions(ctx context.Context) (int, error) {
 		return 0, s.wrap("log in", err)
 	}
 	defer c.Close()
-	list := func() (map[int64]bool, error) {
-		rows, err := c.QueryContext(ctx, sessions)
-		if err != nil {
-			return nil, s.wrap("list sessions", err)
-		}
-		defer rows.Close()
-		ids := map[int64]bool{}
-		for rows.Next() {
-			var id int64
-			var user string
-			if err := rows.Scan(&id, &user); err != nil {
-				return nil, s.wrap("list sessions", err)
-			}
-			ids[id] = true
-		}
-		return ids, rows.Err()
-	}
-	old, err := list()
+	old, err := sessions(ctx, c)
 	if err != nil {
-		return 0, err
+		return 0, s.wrap("list sessions", err)
 	}
 	for id := range old {
 		// 1094 (no such thread): it has left by itself.
 		var e *driverpkg.MySQLError
-		if _, err := c.ExecContext(ctx, "KILL "+strconv.FormatInt(id, 10)); err != nil && !(errors.As(err, &e) && e.Number == 1094) {
+		if _, err := c.ExecContext(ctx, "KILL "+id); err != nil && !(errors.As(err, &e) && e.Number == 1094) {
 			return 0, s.wrap("KILL a session", err)
 		}
 	}
 	for {
 		left := 0
-		now, err := list()
+		now, err := sessions(ctx, c)
 		if err != nil {
-			return 0, err
+			return 0, s.wrap("list sessions", err)
 		}
 		for id := range now {
 			if old[id] {

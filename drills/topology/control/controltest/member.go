@@ -2,7 +2,6 @@ package controltest
 
 import (
 	"encoding/json"
-	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -21,14 +20,13 @@ func Dir(t testing.TB) (dir, program string) {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	require.NoError(t, os.Chmod(dir, 0o777))
 	program = filepath.Join(dir, "server")
-	from, err := os.Open("/proc/self/exe")
+	self, err := os.Executable()
 	require.NoError(t, err)
-	defer from.Close()
-	to, err := os.OpenFile(program, os.O_WRONLY|os.O_CREATE, 0o755)
-	require.NoError(t, err)
-	_, err = io.Copy(to, from)
-	require.NoError(t, err)
-	require.NoError(t, to.Close())
+	if os.Link(self, program) != nil { // not the same file system
+		b, err := os.ReadFile(self)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(program, b, 0o755))
+	}
 	return dir, program
 }
 
@@ -53,4 +51,9 @@ func JSON(t testing.TB, v any) json.RawMessage {
 	b, err := json.Marshal(v)
 	require.NoError(t, err)
 	return b
+}
+
+func memberFrom(b []byte) (topology.MemberSpec, error) {
+	var m topology.MemberSpec
+	return m, json.Unmarshal(b, &m)
 }

@@ -20,6 +20,7 @@ func serve(args []string) int {
 	f := flag.NewFlagSet("server", flag.ExitOnError)
 	listen := f.String("listen", "", "address to listen on; none: just be there")
 	children := f.Int("children", 0, "processes below this one")
+	parent := f.Bool("parent", false, "have one process below this one")
 	churn := f.Bool("churn", false, "keep making new short-lived children")
 	shy := f.Bool("shy", false, "let the client speak first")
 	slowStop := f.Duration("slow-stop", 0, "how long a shutdown takes")
@@ -36,9 +37,12 @@ func serve(args []string) int {
 	if *ignore {
 		signal.Ignore(syscall.SIGTERM)
 	}
+	var below family
 	for range *children {
-		below("-children", "0")
-		below("-children", "1")
+		below.add("-parent")
+	}
+	if *parent {
+		below.add()
 	}
 	if *churn {
 		go churning()
@@ -60,16 +64,34 @@ func serve(args []string) int {
 	if *peer != "" {
 		go talk(*peer)
 	}
-	<-stop
+	select {
+	case <-stop:
+	case <-time.After(lifetime):
+	}
 	<-time.After(*slowStop)
+	below.end()
 	return 0
 }
 
-// below starts the program once more as a child that ends with its parent's pipe.
-func below(args ...string) {
+// lifetime ends servers that a broken test left behind.
+const lifetime = 10 * time.Minute
+
+// family are the processes below a server. They outlive one that is killed, and
+// end with one that is stopped.
+type family []*exec.Cmd
+
+// add starts the program once more.
+func (f *family) add(args ...string) {
 	cmd := exec.Command(os.Args[0], args...)
 	if cmd.Start() == nil {
 		go cmd.Wait()
+		*f = append(*f, cmd)
+	}
+}
+
+func (f family) end() {
+	for _, cmd := range f {
+		cmd.Process.Signal(syscall.SIGTERM)
 	}
 }
 

@@ -18,10 +18,12 @@ func Stop(err error) error { return permanent{err} }
 
 // Until calls cond at once and then every interval until it returns nil. It ends
 // with an error when cond's is marked by Stop, or when ctx does: that error wraps
-// both the context's and the last one of cond.
+// both the context's and the last one of cond, leaving out what cond says only
+// because ctx ended while it was at it.
 func Until(ctx context.Context, every time.Duration, cond func(context.Context) error) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	var last error
 	for {
 		err := cond(ctx)
 		if err == nil {
@@ -30,9 +32,12 @@ func Until(ctx context.Context, every time.Duration, cond func(context.Context) 
 		if p, ok := errors.AsType[permanent](err); ok {
 			return p.error
 		}
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%w (%w)", err, context.Cause(ctx))
+			return fmt.Errorf("%w (%w)", last, context.Cause(ctx))
 		case <-tick.C:
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"firedrill/reports/si"
+	"firedrill/drills/si"
 )
 
 func TestInterval(t *testing.T) {

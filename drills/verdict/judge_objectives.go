@@ -1,0 +1,99 @@
+package verdict
+
+import (
+	"fmt"
+	"time"
+
+	"firedrill/drills/si"
+)
+
+// judgeObjectives compares every target with what was measured.
+func (j *judge) judgeObjectives() {
+	for _, o := range j.plan.Objectives {
+		r := ObjectiveResult{Name: o.Name, Component: o.Component, Target: o.Target.Seconds(), Verdict: Inconclusive}
+		switch o.Name {
+		case "rto":
+			j.judgeRTO(&r)
+		case "rpo":
+			j.judgeRPO(&r)
+		default:
+			r.Why = "unknown objective"
+		}
+		j.res.Objectives = append(j.res.Objectives, r)
+	}
+	if j.head == nil {
+		for _, f := range j.faults {
+			if f.measured && f.confirmed != nil {
+				j.head = f
+			}
+		}
+	}
+}
+
+// judgeRTO finds the slowest recovery among the judged series of the component:
+// a database that is back while pools still hang is not back.
+func (j *judge) judgeRTO(r *ObjectiveResult) {
+	for _, sj := range j.series {
+		s := j.plan.Series[sj.index]
+		if !s.Judged || s.Component != r.Component {
+			continue
+		}
+		for _, f := range sj.recovery {
+			sec := f.seconds()
+			if r.Actual == nil || slower(sec, *r.Actual) {
+				r.Actual, r.Series, r.Fault = &sec, s.Name(), f.fault.Fault
+				j.head = f.fault
+			}
+		}
+	}
+	switch target := time.Duration(r.Target * float64(time.Second)); {
+	case r.Actual == nil:
+		r.Why = "no recovery was measured"
+	case r.Actual.Hi == nil:
+		r.Verdict = Missed
+		r.Why = fmt.Sprintf("%s had not recovered %s after the fault, when the drill stopped waiting", r.Series, si.Duration(r.Actual.Lo))
+	case *r.Actual.Hi <= target.Seconds():
+		r.Verdict = Met
+		r.Why = fmt.Sprintf("recovered in %s against a target of %s (slowest: %s)", si.Interval(r.Actual.Lo, r.Actual.Hi), si.Duration(r.Target), r.Series)
+	case r.Actual.Lo > target.Seconds():
+		r.Verdict = Missed
+		r.Why = fmt.Sprintf("recovered in %s, target %s (slowest: %s)", si.Interval(r.Actual.Lo, r.Actual.Hi), si.Duration(r.Target), r.Series)
+	default:
+		r.Why = fmt.Sprintf("the target of %s lies within the bounds of the measurement (%s, %s): sample faster", si.Duration(r.Target), si.Interval(r.Actual.Lo, r.Actual.Hi), r.Series)
+	}
+}
+
+// judgeRPO sums up the ledgers of the component.
+func (j *judge) judgeRPO(r *ObjectiveResult) {
+	var lost, acked uint64
+	for _, l := range j.res.Ledgers {
+		if l.Component != r.Component {
+			continue
+		}
+		if l.RecoveryPoint == nil {
+			r.Actual, r.Why = nil, fmt.Sprintf("ledger %s could not be accounted for", l.Name)
+			return
+		}
+		lost, acked = lost+l.Lost, acked+l.Acknowledged
+		if r.Actual == nil || slower(*l.RecoveryPoint, *r.Actual) {
+			r.Actual = l.RecoveryPoint
+		}
+	}
+	if r.Actual == nil || acked == 0 {
+		r.Actual, r.Why = nil, "no acknowledged write was accounted for"
+		return
+	}
+	r.Lost = &lost
+	r.Why = fmt.Sprintf("%s of %s acknowledged writes lost", si.Count(lost), si.Count(acked))
+	if lost > 0 {
+		r.Why += fmt.Sprintf(", the earliest %s before the fault; target %s", si.Interval(r.Actual.Lo, r.Actual.Hi), si.Duration(r.Target))
+	}
+	switch {
+	case r.Target == 0 && lost > 0:
+		r.Verdict = Missed
+	case r.Actual.Hi != nil && *r.Actual.Hi <= r.Target:
+		r.Verdict = Met
+	case r.Actual.Lo > r.Target:
+		r.Verdict = Missed
+	}
+}
