@@ -3,13 +3,13 @@ package lab
 import (
 	"context"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
+
+	"firedrill/drills/topology"
+	"firedrill/drills/topology/route"
 )
 
 // HAProxy is a TCP proxy in front of database servers as a local process. It
@@ -50,8 +50,12 @@ func (h *HAProxy) Start(ctx context.Context, ready string) error {
 			return fmt.Errorf("configure proxy: %w", err)
 		}
 	}
+	r, err := h.Router()
+	if err != nil {
+		return err
+	}
 	return p.start(ctx, func() error {
-		_, err := h.Command(ctx, "show info")
+		_, err := r.Current(ctx)
 		return err
 	})
 }
@@ -136,60 +140,19 @@ func (h *HAProxy) Kill(ctx context.Context) error {
 	return p.kill(ctx, syscall.SIGKILL)
 }
 
-// Command runs one command of the Runtime API and returns the answer.
-func (h *HAProxy) Command(ctx context.Context, line string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "unix", h.Socket())
-	if err != nil {
-		return "", fmt.Errorf("proxy: %w", err)
+// Spec describes the proxy as a route of a topology to the component's primary.
+func (h *HAProxy) Spec(name, component string) topology.RouteSpec {
+	return topology.RouteSpec{
+		Name: name, Component: component, Kind: "haproxy", Address: h.Address, Serves: "primary",
+		With: withoutEmpty(route.HAProxySpec{Socket: h.Socket(), Backend: Backend}),
 	}
-	defer conn.Close()
-	if d, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(d)
-	}
-	if _, err := fmt.Fprintln(conn, line); err != nil {
-		return "", fmt.Errorf("proxy: %s: %w", line, err)
-	}
-	answer, err := io.ReadAll(conn)
-	if err != nil {
-		return "", fmt.Errorf("proxy: %s: %w", line, err)
-	}
-	return strings.TrimSpace(string(answer)), nil
 }
 
-// Ready names the servers that clients are sent to.
-func (h *HAProxy) Ready(ctx context.Context) ([]string, error) {
-	answer, err := h.Command(ctx, "show servers state "+Backend)
+// Router switches the proxy the way drills do.
+func (h *HAProxy) Router() (topology.Router, error) {
+	r, err := topology.Kinds{Routes: route.All()}.OpenRoute(h.Spec("proxy", ""))
 	if err != nil {
 		return nil, err
 	}
-	// A version line, a header, then be_id be_name srv_id srv_name srv_addr
-	// srv_op_state srv_admin_state …; 2 is running, 0 is no maintenance.
-	var ready []string
-	for line := range strings.Lines(answer) {
-		f := strings.Fields(line)
-		if len(f) > 6 && f[1] == Backend && f[5] == "2" && f[6] == "0" {
-			ready = append(ready, f[3])
-		}
-	}
-	return ready, nil
-}
-
-// Lead sends clients to one server and puts the others in maintenance.
-func (h *HAProxy) Lead(ctx context.Context, to string) error {
-	for _, s := range h.Servers {
-		state := "maint"
-		if s.Name == to {
-			state = "ready"
-		}
-		answer, err := h.Command(ctx, fmt.Sprintf("set server %s/%s state %s", Backend, s.Name, state))
-		if err != nil {
-			return err
-		}
-		if answer != "" {
-			return fmt.Errorf("proxy: set %s to %s: %s", s.Name, state, answer)
-		}
-	}
-	return nil
+	return r.Router, nil
 }

@@ -77,7 +77,7 @@ func throughTheRoute(t *testing.T, home string, st lab.Status) {
 		}
 	}
 	route := connect(st.Route)
-	for _, q := range []string{"CREATE DATABASE firedrill", "CREATE TABLE firedrill.t (id int primary key)", "INSERT INTO firedrill.t VALUES (1)"} {
+	for _, q := range []string{"CREATE TABLE firedrill.t (id int primary key)", "INSERT INTO firedrill.t VALUES (1)"} {
 		require.NoError(t, route(q), q)
 	}
 	for _, m := range st.Members {

@@ -41,7 +41,11 @@ func (l *lab) repair(ctx context.Context) error {
 	if err := l.proxy.Start(ctx, primary.Name); err != nil {
 		return err
 	}
-	if err := l.proxy.Lead(ctx, primary.Name); err != nil {
+	r, err := l.proxy.Router()
+	if err != nil {
+		return err
+	}
+	if err := r.Switch(ctx, primary.Name); err != nil {
 		return err
 	}
 	return l.healthy(ctx)
@@ -72,7 +76,7 @@ func (l *lab) findPrimary(ctx context.Context) (*Server, error) {
 	for _, s := range l.servers {
 		st, err := s.standing(ctx)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s %w", s.Name, err)
 		}
 		if !st.readOnly {
 			writable = append(writable, s)
@@ -100,7 +104,7 @@ func (l *lab) resume(ctx context.Context, primary *Server) error {
 	for _, s := range l.servers {
 		st, err := s.standing(ctx)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s %w", s.Name, err)
 		}
 		switch {
 		case s == primary || st.running && st.source == primary.Address:

@@ -51,7 +51,7 @@ func (s *Server) standing(ctx context.Context) (standing, error) {
 	defer cancel()
 	st, err := s.engine.standing(ctx, db)
 	if err != nil {
-		return st, fmt.Errorf("ask %s: %w", s.Name, err)
+		return st, fmt.Errorf("does not answer: %w", err)
 	}
 	return st, nil
 }
@@ -81,13 +81,13 @@ func Replicate(ctx context.Context, primary *Server, replicas ...*Server) error 
 func following(ctx context.Context, primary *Server, replicas []*Server) error {
 	p, err := primary.standing(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s %w", primary.Name, err)
 	}
 	return wait(ctx, "replicas of "+primary.Name, func() error {
 		for _, r := range replicas {
 			st, err := r.standing(ctx)
 			if err != nil {
-				return err
+				return fmt.Errorf("%s %w", r.Name, err)
 			}
 			if !st.running || st.source != primary.Address || st.executed != p.executed {
 				return fmt.Errorf("%s follows %q, running %t, has %q, want %q: %s",

@@ -55,10 +55,7 @@ func (l *lab) topology() (topology.File, error) {
 			Network:    topology.Network{Namespace: l.namespace},
 			Sites:      []topology.Site{{Name: "a"}, {Name: "b"}},
 			Components: []topology.ComponentSpec{c},
-			Routes: []topology.RouteSpec{{
-				Name: Route, Component: Component, Kind: "haproxy", Address: l.Route, Serves: "primary",
-				With: withoutEmpty(map[string]string{"socket": l.proxy.Socket(), "backend": Backend}),
-			}},
+			Routes:     []topology.RouteSpec{l.proxy.Spec(Route, Component)},
 		},
 	}, nil
 }

@@ -6,14 +6,15 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // startLimit bounds the start of one process; a warm one takes a second.
 const startLimit = 60 * time.Second
 
 // Up brings the lab of that name under home up and returns the path of its
-// topology file. It waits until writes through the route reach the primary and
-// every replica follows. A lab that is up and healthy is left alone; one that is
+// topology file, once a write through the route has reached every member. A lab that is up and healthy is left alone; one that is
 // up in part is repaired or, where that cannot be done without losing writes,
 // built anew, which progress says. progress may be nil.
 func Up(ctx context.Context, home, name string, progress func(string)) (string, error) {
@@ -82,6 +83,12 @@ func (l *lab) create(ctx context.Context) error {
 	if err := l.proxy.Start(ctx, primary.Name); err != nil {
 		return err
 	}
+	if err := l.throughRoute(ctx, firstWrite); err != nil {
+		return fmt.Errorf("write through route %s: %w", l.Route, err)
+	}
+	if err := following(ctx, primary, l.servers[1:]); err != nil {
+		return err
+	}
 	if err := l.writeTopology(); err != nil {
 		return err
 	}
@@ -116,7 +123,7 @@ func (l *lab) makePlaces(ctx context.Context) error {
 	}
 	// The servers' users pass through these; each closes its own.
 	for _, dir := range []string{l.places.servers, l.places.sockets} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		if err := makeOwn(dir); err != nil {
 			return err
 		}
 	}
@@ -134,6 +141,22 @@ func (l *lab) makePlaces(ctx context.Context) error {
 		return nil
 	}
 	return addNamespace(ctx, l.namespace)
+}
+
+// makeOwn makes a directory and refuses one that somebody else made, as anybody
+// could in a temporary directory.
+func makeOwn(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	var st unix.Stat_t
+	if err := unix.Lstat(dir, &st); err != nil {
+		return fmt.Errorf("look at %s: %w", dir, err)
+	}
+	if int(st.Uid) != os.Geteuid() || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return fmt.Errorf("%s belongs to user %d: remove it", dir, st.Uid)
+	}
+	return nil
 }
 
 func makeSocketDir(dir string, uid int) error {

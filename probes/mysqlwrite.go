@@ -82,8 +82,15 @@ type writeProbe struct {
 // writer is a lane of the ledger with its connection, if it has one. A broken
 // connection is replaced when the writer has its next turn, never earlier.
 type writer struct {
-	lane    *ledger.Lane
+	lane    account
 	session *session
+}
+
+// account is what a lane of the ledger does for a writer.
+type account interface {
+	Next() ledger.ID
+	Record(o ledger.Outcome, start, end timeline.Offset, member string) error
+	Release()
 }
 
 // Observe writes one id and accounts for it.

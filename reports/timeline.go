@@ -37,16 +37,20 @@ type timeline struct {
 // stretch is a stretch of time in seconds.
 type stretch struct{ From, To float64 }
 
+// group is a set of rows; Titled tells that its name stands above them.
 type group struct {
-	Name string
-	Rows []row
+	Name   string
+	Rows   []row
+	Titled bool
 }
 
 // row is one lane of the picture.
 type row struct {
 	Label, Sub string
-	Class      string
-	Height     int
+	// Aside stands beside the label.
+	Aside  string
+	Class  string
+	Height int
 	// Says is the row in words.
 	Says   string
 	Bars   []bar

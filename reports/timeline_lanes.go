@@ -23,7 +23,7 @@ const (
 )
 
 func (c canvas) lanes(r verdict.Result) group {
-	g := group{Name: "Probes"}
+	g := group{Name: "Probes", Titled: true}
 	for _, l := range r.Picture.Lanes {
 		v := row{Label: l.Name, Class: "lane", Height: laneHeight, Inform: !l.Judged, Says: "Probe " + l.Name + ":"}
 		for _, p := range r.Probes {

@@ -23,7 +23,7 @@ func (c canvas) barOf(s verdict.Span, y, h int, class, text string) bar {
 }
 
 func (c canvas) faults(r verdict.Result) group {
-	g := group{Name: "Faults"}
+	g := group{Name: "Faults", Titled: true}
 	z := zero(r)
 	for _, s := range r.Picture.Faults {
 		v := row{Label: s.Name, Sub: s.Kind, Class: "fault", Height: 24, Bars: []bar{c.barOf(s, 4, 16, "fault", cmpText(s.Detail, s.Kind))}}
@@ -51,7 +51,7 @@ func cmpText(a, b string) string {
 
 // remedies packs the steps into as few rows as they fit without overlapping.
 func (c canvas) remedies(r verdict.Result) group {
-	g := group{Name: "Remedies"}
+	g := group{Name: "Remedies", Titled: true}
 	var ends []float64
 	for i, s := range r.Picture.Remedies {
 		k := 0
@@ -100,9 +100,9 @@ func (c canvas) phases(p verdict.Picture) group {
 }
 
 func (c canvas) roles(p verdict.Picture) group {
-	g := group{Name: "Roles"}
+	g := group{Name: "Roles", Titled: true}
 	for _, l := range p.Roles {
-		v := row{Label: l.Member, Sub: l.Component, Class: "role", Height: 22, Says: l.Member + ":"}
+		v := row{Label: l.Member, Aside: l.Component, Class: "role", Height: 22, Says: l.Member + ":"}
 		for _, s := range l.Spans {
 			v.Bars = append(v.Bars, c.barOf(s, 3, 16, "role "+roleClass(s.Kind), s.Name))
 			v.Says += " " + s.Name + " " + stretchText(s.From, s.To) + "."

@@ -43,7 +43,7 @@ func objectives(r verdict.Result) []objective {
 	out := make([]objective, 0, len(r.Objectives))
 	for _, o := range r.Objectives {
 		v := objective{
-			Name: o.Name, Component: o.Component, Target: targetText(o.Target), Actual: reading(o.Actual),
+			Name: o.Name, Component: o.Component, Target: si.Duration(o.Target), Actual: reading(o.Actual),
 			Verdict: verdictWord(o.Verdict), Why: o.Why, Series: o.Series, Fault: o.Fault, Lost: lostOf(r, o), Bullet: newBullet(o),
 		}
 		v.Label, v.TargetName = objectiveName(o.Name)
@@ -85,8 +85,8 @@ func newBullet(o verdict.ObjectiveResult) bullet {
 	for _, t := range svg.Ticks(0, s.To, 6) {
 		b.Ticks = append(b.Ticks, tick{X: s.At(t.At), Label: t.Label})
 	}
-	label, name := objectiveName(o.Name)
-	b.Says = fmt.Sprintf("%s %s against a target (%s) of %s.", label, reading(o.Actual), name, targetText(o.Target))
+	label, _ := objectiveName(o.Name)
+	b.Says = fmt.Sprintf("%s %s against a target of %s.", label, reading(o.Actual), si.Duration(o.Target))
 	if o.Actual == nil {
 		return b
 	}

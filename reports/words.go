@@ -37,9 +37,9 @@ func objectiveName(name string) (actual, target string) {
 	case "rpo":
 		return "Recovery point", "RPO"
 	case "rejoin":
-		return "Rejoin time", "Target"
+		return "Rejoin time", ""
 	}
-	return name, "Target"
+	return name, ""
 }
 
 // healedBy returns who healed it, in a word and in a sentence.
@@ -74,9 +74,6 @@ func plain(s string) string {
 
 // dash stands for what is not there.
 func dash(s string) string { return cmp.Or(s, "–") }
-
-// targetText writes a target.
-func targetText(s float64) string { return si.Duration(s) }
 
 // reading writes an interval, or a dash.
 func reading(s *verdict.Seconds) si.Reading {

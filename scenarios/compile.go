@@ -11,25 +11,22 @@ import (
 	"firedrill/drills/topology"
 )
 
-// Catalogues are the plug-ins that a scenario is compiled with.
-type Catalogues struct {
-	Faults   kind.Catalogue[drills.Injector]
-	Probes   kind.Catalogue[drills.ProbeKind]
-	Remedies kind.Catalogue[drills.Remedy]
-}
-
 // Compile turns a scenario into a drill on a topology: every reference resolved,
 // every default filled in, every plug-in built, nothing contacted. What does not
 // fit is an error of type Problems: everything at once, at its place in the
-// scenario file.
-func Compile(f *File, t *topology.Topology, k Catalogues) (*drills.Drill, error) {
+// scenario file or, if the topology cannot be opened, in the topology file.
+func Compile(f *File, tf *TopologyFile, k drills.Catalogues) (*drills.Drill, error) {
+	t, err := tf.Open(k.Topology)
+	if err != nil {
+		return nil, err
+	}
 	c := newCompiler(f, t, k)
 	c.plan()
 	c.probes()
 	c.faults()
 	c.remedies()
 	c.objectives()
-	c.sources()
+	c.sources(tf)
 	if err := c.problems.err(); err != nil {
 		return nil, err
 	}
@@ -38,13 +35,13 @@ func Compile(f *File, t *topology.Topology, k Catalogues) (*drills.Drill, error)
 
 // Check builds every plug-in of the scenario, for what a schema cannot express.
 // Compile does so too; Check is for when there is no topology at hand.
-func (f *File) Check(k Catalogues) error {
+func (f *File) Check(k drills.Catalogues) error {
 	c := newCompiler(f, nil, k)
 	for i, p := range f.Spec.Probes {
 		build(c, k.Probes, p.Kind, p.With, "probes", i)
 	}
 	for i, s := range f.Spec.Faults {
-		build(c, k.Faults, s.Kind, s.With, "faults", i)
+		build(c, k.Injectors, s.Kind, s.With, "faults", i)
 	}
 	for i, r := range f.Spec.Remediation {
 		build(c, k.Remedies, r.Kind, r.With, "remediation", i)
@@ -57,13 +54,13 @@ type compiler struct {
 	document
 	file  *File
 	top   *topology.Topology
-	kinds Catalogues
+	kinds drills.Catalogues
 	drill *drills.Drill
 	// ledgers are the probes that write one.
 	ledgers map[string]bool
 }
 
-func newCompiler(f *File, t *topology.Topology, k Catalogues) *compiler {
+func newCompiler(f *File, t *topology.Topology, k drills.Catalogues) *compiler {
 	c := &compiler{file: f, top: t, kinds: k, drill: &drills.Drill{Topology: t}, ledgers: map[string]bool{}}
 	c.document.file = f.Metadata.Name
 	if f.doc != nil {
@@ -102,17 +99,15 @@ func (c *compiler) plan() {
 }
 
 // sources keeps the two files as they were read.
-func (c *compiler) sources() {
+func (c *compiler) sources(tf *TopologyFile) {
 	var err error
 	if c.root != nil {
 		c.drill.Plan.ScenarioSource, err = json.Marshal(c.root.json())
 	} else {
 		c.drill.Plan.ScenarioSource, err = json.Marshal(c.file)
 	}
-	top, topErr := json.Marshal(topology.File{
-		APIVersion: APIVersion, Kind: "Topology", Metadata: topology.Meta{Name: c.top.Name}, Spec: c.top.Spec,
-	})
-	c.drill.Plan.TopologySource = top
+	var topErr error
+	c.drill.Plan.TopologySource, topErr = json.Marshal(tf.File)
 	if err := errors.Join(err, topErr); err != nil {
 		c.problem(c.root, "%v", fmt.Errorf("keep the sources: %w", err))
 	}

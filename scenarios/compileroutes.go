@@ -25,8 +25,8 @@ func (c *compiler) subject(i int, p Probe, series *timeline.Series, step *drills
 	}
 	step.Component, series.Component = sel.Component, sel.Component.Name()
 	if p.Target.Role != "" || p.Target.Site != "" || p.Target.Member != "" {
-		sel.Count = 1 // a probe looks at one member
 		step.Select, series.Via = sel, sel.String()
+		sel.Count = 1 // a probe looks at one member
 		if m, err := sel.Component.Member(sel.Member); err == nil {
 			series.Address, series.Via = m.Address(), m.Name()
 		}

@@ -8,7 +8,7 @@ import (
 func (c *compiler) faults() {
 	for i, f := range c.file.Spec.Faults {
 		n := c.at("faults", i)
-		injector, built := build(c, c.kinds.Faults, f.Kind, f.With, "faults", i)
+		injector, built := build(c, c.kinds.Injectors, f.Kind, f.With, "faults", i)
 		target := c.selector(f.Target, n.at("target"))
 		if target != nil {
 			c.bounded(target, n.at("target"))

@@ -71,9 +71,10 @@ func (fakeWriter) ReadBack(context.Context, *topology.Component, string, *topolo
 
 var both = []drills.Client{drills.Fresh, drills.Pooled}
 
-func fixtureCatalogues() Catalogues {
-	return Catalogues{
-		Faults: kind.Of("fault",
+func fixtureCatalogues() drills.Catalogues {
+	return drills.Catalogues{
+		Topology: fixtureTopologyKinds(),
+		Injectors: kind.Of("fault",
 			kind.New("process-kill", "Signals a member's process.", killSpec{Signal: "KILL"}, as[killSpec, drills.Injector](fake{})),
 			kind.New("exec", "Runs a command.", execSpec{}, refusing)),
 		Probes: kind.Of("probe",
@@ -103,9 +104,10 @@ func fixtureTopologyKinds() topology.Kinds {
 }
 
 func fixtureKinds() Kinds {
-	c, t := fixtureCatalogues(), fixtureTopologyKinds()
+	c := fixtureCatalogues()
+	t := c.Topology
 	return Kinds{
-		Faults: c.Faults.Entries(), Probes: c.Probes.Entries(), Remedies: c.Remedies.Entries(),
+		Faults: c.Injectors.Entries(), Probes: c.Probes.Entries(), Remedies: c.Remedies.Entries(),
 		Components: t.Components.Entries(), Controls: t.Controls.Entries(), Routes: t.Routes.Entries(),
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 // The bounds on what is read. A file that a person wrote stays far below them.
 const (
-	maxBytes = 256 << 10
+	maxBytes = 128 << 10
 	maxDepth = 100
 	maxNodes = 20_000
 

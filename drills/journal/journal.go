@@ -180,7 +180,7 @@ type State struct {
 	Undone map[string]string
 }
 
-// Read reads a journal. A torn last line is ignored: what it announced was not
+// Read reads a journal. A torn line is ignored: what it announced was not
 // durable, so it was not done.
 func Read(path string) (State, error) {
 	s := State{Path: path, Undone: map[string]string{}}
@@ -191,17 +191,16 @@ func Read(path string) (State, error) {
 	defer f.Close()
 	for r := bufio.NewReader(f); ; {
 		b, err := r.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return s, fmt.Errorf("read journal %s: %w", path, err)
 		}
-		var l line
-		if json.Unmarshal(b, &l) != nil {
-			continue // torn by a death, and ended by Open
+		// A line that does not parse was torn by a death, and ended by Open.
+		if l := (line{}); json.Unmarshal(b, &l) == nil {
+			s.apply(l)
 		}
-		s.apply(l)
+		if err != nil {
+			break
+		}
 	}
 	slices.Reverse(s.Pending)
 	return s, nil

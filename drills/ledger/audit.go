@@ -40,11 +40,13 @@ func Audit(entries func() iter.Seq2[Entry, error], reads []ReadBack, opts Option
 }
 
 func eachEntry(entries iter.Seq2[Entry, error], do func(*Entry) error) error {
+	var current Entry // one for all, since do makes it escape
 	for e, err := range entries {
 		if err != nil {
 			return err
 		}
-		if err := do(&e); err != nil {
+		current = e
+		if err := do(&current); err != nil {
 			return err
 		}
 	}

@@ -120,3 +120,21 @@ func Real(t testing.TB) {
 		t.Skip("FIREDRILL_TEST_REAL=0")
 	}
 }
+
+// HAProxy starts a proxy in front of servers, leading to the first, for
+// applications at address. It ends with the test.
+func HAProxy(t testing.TB, address string, servers ...*lab.Server) *lab.HAProxy {
+	t.Helper()
+	h := lab.NewHAProxy(filepath.Join(Dir(t), "proxy"), address, servers...)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		defer cancel()
+		if err := h.Kill(ctx); err != nil {
+			t.Errorf("end proxy: %v", err)
+		}
+	})
+	require.NoError(t, h.Start(ctx, servers[0].Name))
+	return h
+}

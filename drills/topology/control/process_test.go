@@ -52,9 +52,10 @@ func TestProcessLifeCycle(t *testing.T) {
 	require.NoError(t, c.Stop(t.Context()), "stopping what is stopped")
 
 	require.NoError(t, c.Start(t.Context()))
+	require.Eventually(t, func() bool { return len(status(t, c).PIDs) == 5 }, waitFor, tick,
+		"the server, two children and one below each")
 	st := status(t, c)
 	require.True(t, st.Running)
-	assert.Len(t, st.PIDs, 5, "the server, two children and one below each")
 	main, err := proc.Read(st.PIDs[0])
 	require.NoError(t, err)
 	assert.Equal(t, 65501, main.UID())

@@ -110,6 +110,9 @@ func (r *remote) dial(ctx context.Context) (*ssh.Client, error) {
 	c, channels, requests, err := ssh.NewClientConn(conn, r.address, config)
 	if err != nil {
 		conn.Close()
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w (%w)", context.Cause(ctx), err)
+		}
 		return nil, fmt.Errorf("log in as %s: %w", r.user, err)
 	}
 	return ssh.NewClient(c, channels, requests), nil

@@ -32,7 +32,7 @@ func Until(ctx context.Context, every time.Duration, cond func(context.Context) 
 		if p, ok := errors.AsType[permanent](err); ok {
 			return p.error
 		}
-		if last == nil || ctx.Err() == nil {
+		if last == nil || !over(ctx) {
 			last = err
 		}
 		select {
@@ -41,4 +41,11 @@ func Until(ctx context.Context, every time.Duration, cond func(context.Context) 
 		case <-tick.C:
 		}
 	}
+}
+
+// over tells whether ctx has ended, or is about to: what goes by its deadline may
+// give up a moment earlier than ctx itself.
+func over(ctx context.Context) bool {
+	end, has := ctx.Deadline()
+	return ctx.Err() != nil || has && time.Until(end) <= 0
 }

@@ -1,0 +1,48 @@
+# firedrill: every command that people and CI use.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+GOLANGCI_LINT_VERSION := v2.15.0
+SCENARIO ?= scenarios/library/mysql-primary-loss.yaml
+LAB      ?= mysql
+
+.PHONY: help drill test build lint bench generate check-generated packages mysql8 clean
+
+help: ## Show what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+drill: packages build ## Run the main drill on real servers in a lab (SCENARIO=…, LAB=…)
+	bin/firedrill run $(SCENARIO) --lab $(LAB); code=$$?; bin/firedrill lab down $(LAB); exit $$code
+
+test: packages mysql8 build check-generated lint ## Everything that CI runs
+	go vet ./...
+	go test -race -timeout 40m ./...
+
+build: ## Build bin/firedrill
+	go build -o bin/firedrill ./cmd/firedrill
+
+lint: .bin/golangci-lint-$(GOLANGCI_LINT_VERSION) ## Lint, formatting included
+	$< run ./...
+
+bench: ## Run every benchmark
+	go test -run '^$$' -bench . -benchmem -timeout 60m ./...
+
+generate: ## Write the schemas and the reference pages anew
+	go generate ./...
+
+check-generated: generate
+	git diff --exit-code -- scenarios/schema docs/reference
+
+packages: ## Install the Debian packages that the labs need, if any is missing
+	lab/install.sh
+
+mysql8: ## Fetch the MySQL server of the lab mysql8, if it is missing
+	lab/install.sh mysql8
+
+# golangci-lint is built from its module, in a place of its own.
+.bin/golangci-lint-$(GOLANGCI_LINT_VERSION):
+	GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	mv .bin/golangci-lint $@
+
+clean: ## Remove what was built
+	rm -rf bin .bin

@@ -1,0 +1,162 @@
+package truthtest
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"firedrill/drills/timeline"
+	"firedrill/drills/verdict"
+)
+
+// truth is a fact on the runner's clock.
+type truth struct {
+	mode     string
+	down, up timeline.Interval
+}
+
+// score is what comparing reports with the truth came to.
+type score struct {
+	matched, merged, missed, wrong int
+	modes                          map[string]int
+	// ratios are the widths of the lengths' intervals as parts of what is allowed.
+	ratios []float64
+	// judged by the best case: nothing but the rhythm and the median round trip.
+	strict []float64
+}
+
+// judge compares what the verdict reports on one series with the truth.
+type judge struct {
+	t *testing.T
+	verdict.Readings
+	truths []truth
+	*score
+	// trip and typical are the longest and the median good round trip, late the
+	// largest lateness of a sample.
+	trip, typical, late time.Duration
+}
+
+func newJudge(t *testing.T, l look, rec recording, i int, facts []fact, sc *score) *judge {
+	j := &judge{t: t, score: sc, Readings: verdict.Readings{
+		Samples: rec.Samples[i], Gaps: rec.Gaps, Every: l.Every, Timeout: l.Timeout,
+	}}
+	for _, f := range facts {
+		j.truths = append(j.truths, truth{f.Mode, rec.Relation.interval(f.Down), rec.Relation.interval(f.Up)})
+	}
+	var trips []timeline.Offset
+	for _, s := range j.Samples {
+		if s.Class.Good() && !j.downDuring(s) && !j.away(s.Start, s.End) {
+			trips = append(trips, s.End-s.Start)
+		}
+		if !j.away(s.Due, s.Start) {
+			j.late = max(j.late, time.Duration(s.Start-s.Due))
+		}
+	}
+	slices.Sort(trips)
+	if n := len(trips); n > 0 {
+		j.trip, j.typical = time.Duration(trips[n-1]), time.Duration(trips[n/2])
+	}
+	return j
+}
+
+func (j *judge) downDuring(s timeline.Sample) bool {
+	return slices.ContainsFunc(j.truths, func(tr truth) bool { return s.End >= tr.down.Lo && s.Start <= tr.up.Hi })
+}
+
+// away tells whether the runner was away in a stretch, give or take a sample.
+func (j *judge) away(from, to timeline.Offset) bool {
+	every := timeline.Offset(j.Every)
+	return slices.ContainsFunc(j.Gaps, func(g timeline.Gap) bool { return g.To >= from-every && g.From <= to+every })
+}
+
+// missable tells whether the samples need not show an outage: it is shorter than
+// two samples' distance, clients got their answers after all, or nobody looked.
+func (j *judge) missable(tr truth) bool {
+	need := 2 * j.Every
+	if tr.mode == thaw {
+		need += j.Timeout
+	}
+	return time.Duration(tr.up.Hi-tr.down.Lo) < need || j.away(tr.down.Lo, tr.up.Hi)
+}
+
+// mergeable tells whether two outages need not be told apart.
+func (j *judge) mergeable(a, b truth) bool {
+	return j.away(a.up.Lo, b.down.Hi) || j.missable(a) || j.missable(b)
+}
+
+// run judges every outage of the series.
+func (j *judge) run() {
+	left := j.truths
+	for _, got := range j.Outages() {
+		for len(left) > 0 && (left[0].up.Hi < got.Start.Lo || (len(left) > 1 && !meet(left[0].down, got.Start) && j.missable(left[0]))) {
+			j.miss(left[0])
+			left = left[1:]
+		}
+		if len(left) == 0 || left[0].down.Lo > got.End.Hi {
+			j.fail("false outage", got, left)
+			continue
+		}
+		first := left[0]
+		if !meet(first.down, got.Start) || got.Open {
+			j.fail("start", got, left)
+		}
+		n := 1
+		for n < len(left) && !meet(left[n-1].up, got.End) && j.mergeable(left[n-1], left[n]) {
+			n++
+		}
+		if last := left[n-1]; !got.Ended || !meet(last.up, got.End) {
+			j.fail("end", got, left)
+		} else {
+			j.length(got, first, last, n)
+		}
+		j.matched += n
+		j.merged += n - 1
+		j.modes[first.mode]++
+		left = left[n:]
+	}
+	for _, tr := range left {
+		j.miss(tr)
+	}
+}
+
+// length judges the interval of an outage's length, and its width: at most
+// 1.3 times two distances between samples and two round trips, each as it was at
+// worst on this series while the service was up. Where the runner was away, only
+// that the truth is inside is judged; so it is for thaw, where one of the two
+// round trips is that of a sample that waited for the answer.
+func (j *judge) length(got verdict.Downtime, first, last truth, n int) {
+	lo, hi, bounded := got.Length()
+	if !bounded || time.Duration(last.up.Hi-first.down.Lo) < lo || time.Duration(last.up.Lo-first.down.Hi) > hi {
+		j.fail("length", got, []truth{first, last})
+	}
+	if n > 1 || first.mode == thaw || j.away(got.Start.Lo, got.End.Hi) {
+		return
+	}
+	ratio := float64(hi-lo) / float64(2*(j.Every+j.late+j.trip))
+	if ratio > 1.3 {
+		j.fail(fmt.Sprintf("width of the length is %.2f × 2(%v+%v+%v)", ratio, j.Every, j.late, j.trip), got, []truth{first})
+	}
+	j.ratios = append(j.ratios, ratio)
+	j.strict = append(j.strict, float64(hi-lo)/float64(2*(j.Every+j.typical)))
+}
+
+func (j *judge) miss(tr truth) {
+	j.missed++
+	if !j.missable(tr) {
+		j.fail("missed", verdict.Downtime{}, []truth{tr})
+	}
+}
+
+// fail reports one wrong statement.
+func (j *judge) fail(what string, got verdict.Downtime, left []truth) {
+	j.wrong++
+	j.t.Errorf("%s:\n  reported %+v\n  truth %+v", what, got, left[:min(2, len(left))])
+	for _, s := range j.Samples {
+		if len(left) > 0 && s.End > left[0].down.Lo-timeline.Offset(2*j.Every) && s.Start < left[0].down.Hi+timeline.Offset(3*j.Every) {
+			j.t.Logf("  %+v", s)
+		}
+	}
+}
+
+func meet(a, b timeline.Interval) bool { return a.Lo <= b.Hi && b.Lo <= a.Hi }

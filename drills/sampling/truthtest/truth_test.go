@@ -1,0 +1,77 @@
+package truthtest
+
+import (
+	"context"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// real skips the test where only tests without real servers are wanted.
+func real(t *testing.T) {
+	if os.Getenv("FIREDRILL_TEST_REAL") == "0" {
+		t.Skip("FIREDRILL_TEST_REAL=0")
+	}
+}
+
+// outages is how many outages the test makes: more of them, and longer, if
+// FIREDRILL_TRUTH_OUTAGES says so.
+func outages(t *testing.T) int {
+	text := os.Getenv("FIREDRILL_TRUTH_OUTAGES")
+	if text == "" {
+		return 380
+	}
+	n, err := strconv.Atoi(text)
+	require.NoError(t, err, "FIREDRILL_TRUTH_OUTAGES")
+	return n
+}
+
+// Begin, end and length of every outage are inside what is reported, nothing is
+// made up, and nothing of two samples' distance or more is missed.
+func TestReportsContainTheTruth(t *testing.T) {
+	real(t)
+	n := outages(t)
+	sites, looks := draft(20, n, 42)
+	served := serve(t, sites)
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-served.done
+		wait(ctx, 500*time.Millisecond)
+		cancel()
+	}()
+	rec := record(ctx, looks)
+
+	sc := score{modes: map[string]int{}}
+	var truthWidth []time.Duration
+	samples := 0
+	for i := range sites {
+		require.Len(t, served.facts[i], len(sites[i].Steps), "site %d: the servers did not report every outage", i)
+		newJudge(t, looks[i], rec, i, served.facts[i], &sc).run()
+		samples += len(rec.Samples[i])
+		for _, f := range served.facts[i] {
+			truthWidth = append(truthWidth, time.Duration(f.Down.Hi-f.Down.Lo), time.Duration(f.Up.Hi-f.Up.Lo))
+		}
+	}
+	slices.Sort(truthWidth)
+	t.Logf("%d samples; %d gaps; clocks related to ±%v", samples, len(rec.Gaps), time.Duration(rec.Relation.Error))
+	t.Logf("%d outages matched (%d of them merged with another), %d not to be seen, %d wrong statements; by mode %v",
+		sc.matched, sc.merged, sc.missed, sc.wrong, sc.modes)
+	t.Logf("the servers' own instants are known to ±%v (median), ±%v (worst)",
+		truthWidth[len(truthWidth)/2]/2, truthWidth[len(truthWidth)-1]/2)
+	t.Logf("width/2(Δ+late+rtt): %s; width/2(Δ+rtt p50): %s; judged %d", quantiles(sc.ratios), quantiles(sc.strict), len(sc.ratios))
+	require.Zero(t, sc.wrong)
+	require.GreaterOrEqual(t, sc.matched, n*3/4, "too few outages were there to be seen")
+}
+
+func quantiles(v []float64) string {
+	if len(v) == 0 {
+		return "none"
+	}
+	slices.Sort(v)
+	text := func(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) }
+	return "p50 " + text(v[len(v)/2]) + ", p99 " + text(v[len(v)*99/100]) + ", max " + text(v[len(v)-1])
+}

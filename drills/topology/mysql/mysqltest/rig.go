@@ -1,0 +1,216 @@
+// Package mysqltest is a component of real servers for the tests of everything
+// that speaks their replication.
+package mysqltest
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"firedrill/drills/kind"
+	"firedrill/drills/topology"
+	"firedrill/drills/topology/mysql"
+	"firedrill/lab"
+	"firedrill/lab/labtest"
+)
+
+// limit is how long anything may take on a busy machine.
+const limit = time.Minute
+
+// Flavours are the products to test with.
+var Flavours = []string{mysql.MariaDB, mysql.MySQL}
+
+// Rig is a component of real servers: db-1 is the primary at first.
+type Rig struct {
+	T       testing.TB
+	Flavour string
+	Servers []*lab.Server
+	C       *topology.Component
+	K       *mysql.Cluster
+
+	roots map[string]*sql.DB
+}
+
+// New starts n servers.
+func New(t testing.TB, flavour string, n int) *Rig {
+	t.Helper()
+	labtest.Real(t)
+	r := &Rig{T: t, Flavour: flavour, roots: map[string]*sql.DB{}}
+	if flavour == mysql.MariaDB {
+		r.Servers = labtest.Cluster(t, n)
+	} else {
+		r.Servers = labtest.MySQLCluster(t, n)
+	}
+	for _, s := range r.Servers {
+		db, err := s.Root()
+		require.NoError(t, err)
+		t.Cleanup(func() { db.Close() })
+		r.roots[s.Name] = db
+	}
+	r.Open(nil)
+	r.Do("db-1", "CREATE DATABASE firedrill", "CREATE TABLE firedrill.t (i BIGINT PRIMARY KEY AUTO_INCREMENT, w TEXT)")
+	r.CaughtUp()
+	return r
+}
+
+// Open opens the component anew; change may edit its specification.
+func (r *Rig) Open(change func(*topology.ComponentSpec, *mysql.Config)) {
+	r.T.Helper()
+	t, acc := r.T, r.Servers[0].Accounts
+	t.Setenv("RIG_ADMIN", acc.Admin)
+	t.Setenv("RIG_REPL", acc.Repl)
+	cfg := mysql.Config{User: lab.AdminUser, Password: "env:RIG_ADMIN", Replication: mysql.Replication{User: lab.ReplUser, Password: "env:RIG_REPL"}}
+	cs := topology.ComponentSpec{Name: "orders-db", Kind: "mysql", Failover: "runner"}
+	for _, s := range r.Servers {
+		cs.Members = append(cs.Members, topology.MemberSpec{Name: s.Name, Address: s.Address})
+	}
+	if change != nil {
+		change(&cs, &cfg)
+	}
+	var err error
+	cs.With, err = json.Marshal(cfg)
+	require.NoError(t, err)
+	r.C, err = topology.Kinds{Components: kind.Of("component", mysql.Kind())}.OpenComponent(cs, nil)
+	require.NoError(t, err)
+	for i, s := range r.Servers {
+		r.C.Members[i].Control = Control{s}
+	}
+	r.K, err = mysql.OpenCluster(r.C)
+	require.NoError(t, err)
+	t.Cleanup(r.K.Close)
+}
+
+// Server finds a server by name.
+func (r *Rig) Server(name string) *lab.Server {
+	for _, s := range r.Servers {
+		if s.Name == name {
+			return s
+		}
+	}
+	r.T.Fatalf("no server %s", name)
+	return nil
+}
+
+// Do executes statements as root, through the socket.
+func (r *Rig) Do(name string, statements ...string) {
+	r.T.Helper()
+	for _, q := range statements {
+		_, err := r.roots[name].ExecContext(r.T.Context(), q)
+		require.NoError(r.T, err, "%s: %s", name, q)
+	}
+}
+
+// Ask returns one value, as root.
+func (r *Rig) Ask(name, query string, args ...any) string {
+	r.T.Helper()
+	var v sql.NullString
+	require.NoError(r.T, r.roots[name].QueryRowContext(r.T.Context(), query, args...).Scan(&v), "%s: %s", name, query)
+	return v.String
+}
+
+// Insert writes n rows, one transaction each.
+func (r *Rig) Insert(name string, n int) {
+	r.T.Helper()
+	for range n {
+		r.Do(name, "INSERT INTO firedrill.t (w) VALUES ('"+name+"')")
+	}
+}
+
+// Rows counts what is there.
+func (r *Rig) Rows(name string) string { return r.Ask(name, "SELECT COUNT(*) FROM firedrill.t") }
+
+// Word is SLAVE or REPLICA.
+func (r *Rig) Word() string {
+	if r.Flavour == mysql.MariaDB {
+		return "SLAVE"
+	}
+	return "REPLICA"
+}
+
+// CaughtUp waits until every follower has what its source has.
+func (r *Rig) CaughtUp() {
+	r.T.Helper()
+	r.Eventually(func() error {
+		p := r.K.Look(r.T.Context())
+		for _, s := range p.Up() {
+			if src := r.K.Source(p, s); src != nil && s.State.Link.Connected {
+				if d := p.Of(src).State.Executed.Subtract(s.State.Executed); !d.None() {
+					return fmt.Errorf("%s lacks %s", s.Name(), d)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// Eventually asks until nil.
+func (r *Rig) Eventually(ok func() error) {
+	r.T.Helper()
+	ctx, cancel := context.WithTimeout(r.T.Context(), 20*time.Second)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ok()
+		if err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			require.NoError(r.T, err)
+		}
+	}
+}
+
+// Kill ends a server as a crash would.
+func (r *Rig) Kill(name string) {
+	r.T.Helper()
+	require.NoError(r.T, r.Server(name).Kill(r.T.Context()))
+}
+
+// Start starts it again.
+func (r *Rig) Start(name string) {
+	r.T.Helper()
+	ctx, cancel := context.WithTimeout(r.T.Context(), limit)
+	defer cancel()
+	require.NoError(r.T, r.Server(name).Start(ctx))
+}
+
+// Discover asks the adapter.
+func (r *Rig) Discover() topology.State {
+	r.T.Helper()
+	st, err := r.C.Adapter.Discover(r.T.Context())
+	require.NoError(r.T, err)
+	return st
+}
+
+// Restore restores and notes the steps.
+func (r *Rig) Restore(keep topology.State) (topology.Restored, []topology.Step, error) {
+	var steps []topology.Step
+	out, err := r.C.Adapter.Restore(r.T.Context(), keep, func(s topology.Step) { steps = append(steps, s) })
+	return out, steps, err
+}
+
+// Control controls a lab's server.
+type Control struct{ S *lab.Server }
+
+// Status implements topology.Control.
+func (c Control) Status(ctx context.Context) (topology.Status, error) {
+	pid := c.S.PID(ctx)
+	if pid == 0 {
+		return topology.Status{}, nil
+	}
+	return topology.Status{Running: true, PIDs: []int{pid}}, nil
+}
+
+// Start implements topology.Control.
+func (c Control) Start(ctx context.Context) error { return c.S.Start(ctx) }
+
+// Stop implements topology.Control.
+func (c Control) Stop(ctx context.Context) error { return c.S.Stop(ctx) }
