@@ -58,11 +58,8 @@ func (l *lab) up(ctx context.Context) error {
 
 // create builds the lab where nothing is.
 func (l *lab) create(ctx context.Context) error {
-	if l.engine == (mysqld{}) {
-		l.say("looking for a MySQL server (the first time, about 70 MB are downloaded)")
-		if err := FetchMySQL(ctx, l.cache); err != nil {
-			return err
-		}
+	if err := l.fetch(ctx); err != nil {
+		return err
 	}
 	if err := l.makePlaces(ctx); err != nil {
 		return err
@@ -93,6 +90,15 @@ func (l *lab) create(ctx context.Context) error {
 		return err
 	}
 	return l.healthy(ctx)
+}
+
+// fetch gets a server that no package of the system has.
+func (l *lab) fetch(ctx context.Context) error {
+	if _, err := l.engine.program(l.cache); err == nil || l.engine != (mysqld{}) {
+		return err
+	}
+	l.say("downloading a MySQL server, about 70 MB, this once")
+	return FetchMySQL(ctx, l.cache)
 }
 
 // startServers starts all servers. The first builds the template that the

@@ -45,6 +45,7 @@ func HTML(w io.Writer, r verdict.Result) error {
 func htmlTemplate() (*template.Template, error) {
 	t, err := template.New("report").Funcs(template.FuncMap{
 		"checkIcon": checkIcon,
+		"badge":     func(s string) string { return strings.ReplaceAll(s, " ", "-") },
 		"markY":     func(level int) int { return 12 + 14*level },
 		"textY":     func(height int) int { return height/2 + 4 },
 		"lens":      func(height int) int { return height - 2 },

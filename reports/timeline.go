@@ -67,6 +67,7 @@ type bar struct {
 	Y, H  int
 	Class string
 	Text  string
+	TextX string
 	// Fits tells in which views the text has room: "f" around the recovery, "w" in
 	// the whole run.
 	Fits string
@@ -100,7 +101,7 @@ func newTimeline(r verdict.Result) timeline {
 	}
 	c := canvas{Scale: svg.Scale{From: p.From, To: p.To}, focus: focus(r)}
 	t := timeline{
-		From: p.From, To: p.To, T0: zero(r).UnixMilli(), Worst: worst(r), Marks: c.marks(p.Marks),
+		From: p.From, To: p.To, T0: zero(r).UnixMilli(), Worst: worst(r), Marks: c.marks(marksOf(r)),
 		Zoom: svg.Num((p.To-p.From)/(c.focus.To-c.focus.From), 4), Offset: svg.Num((c.focus.From-p.From)/(c.focus.To-c.focus.From), 4),
 		Whole: c.focus == c.Scale, FocusX: c.At(c.focus.From), FocusW: c.Len(c.focus.From, c.focus.To),
 		FocusText:  si.At(c.focus.From) + " to " + si.At(c.focus.To),
@@ -109,7 +110,7 @@ func newTimeline(r verdict.Result) timeline {
 	for _, g := range p.Gaps {
 		t.Gaps = append(t.Gaps, bar{X: c.At(g.From), W: c.Len(g.From, g.To), Class: "gap", Tip: "the runner was paused: no data, " + stretchText(g.From, g.To)})
 	}
-	for _, g := range []group{c.faults(r), c.remedies(r), c.phases(p), c.roles(p), c.lanes(r), c.writes(p)} {
+	for _, g := range []group{c.faults(r), c.remedies(r), c.phases(r), c.roles(p), c.lanes(r), c.writes(p)} {
 		if len(g.Rows) > 0 {
 			t.Groups = append(t.Groups, g)
 		}
@@ -120,7 +121,8 @@ func newTimeline(r verdict.Result) timeline {
 
 func (c canvas) ticks(visible svg.Scale) []tick {
 	var out []tick
-	for _, t := range svg.Ticks(visible.From, visible.To, 8) {
+	edge := 0.012 * (visible.To - visible.From)
+	for _, t := range svg.Ticks(visible.From+edge, visible.To-edge, 8) {
 		out = append(out, tick{X: c.At(t.At), Label: t.Label})
 	}
 	return out
@@ -132,15 +134,11 @@ func focus(r verdict.Result) svg.Scale {
 	p := r.Picture
 	whole := svg.Scale{From: p.From, To: p.To}
 	end := math.Inf(-1)
-	for _, s := range append(append([]verdict.Span(nil), p.Phases...), p.Remedies...) {
+	for _, s := range r.Recovery.Phases {
 		end = max(end, s.To)
 	}
-	for _, l := range p.Lanes {
-		for _, b := range l.Bands {
-			if b.State == "bad" && b.To < p.To-1e-9 {
-				end = max(end, b.To)
-			}
-		}
+	if len(r.Recovery.Phases) == 0 {
+		end = lastOutage(p)
 	}
 	if math.IsInf(end, -1) || end <= 0 {
 		return whole
@@ -150,6 +148,19 @@ func focus(r verdict.Result) svg.Scale {
 		return whole
 	}
 	return f
+}
+
+// lastOutage is when the last outage ended that did end.
+func lastOutage(p verdict.Picture) float64 {
+	end := math.Inf(-1)
+	for _, l := range p.Lanes {
+		for _, b := range l.Bands {
+			if b.State == "bad" && b.To < p.To-1e-9 {
+				end = max(end, b.To)
+			}
+		}
+	}
+	return end
 }
 
 // worst is the longest outage that a judged client saw, with some room around it.

@@ -11,10 +11,21 @@ import (
 // levels is how many lines of labels there are above the rows.
 const levels = 3
 
+// marksOf are the moments of the picture, and that of the recovery.
+func marksOf(r verdict.Result) []verdict.Mark {
+	ms := slices.Clone(r.Picture.Marks)
+	for _, o := range r.Objectives {
+		if o.Name == "rto" && o.Actual != nil && o.Actual.Hi != nil && o.Actual.Lo > 0 {
+			ms = append(ms, verdict.Mark{Name: "recovered", At: *o.Actual.Hi})
+			break
+		}
+	}
+	return ms
+}
+
 // marks places labels so that they do not cover each other around the recovery;
 // what finds no place keeps its line and its tip.
 func (c canvas) marks(ms []verdict.Mark) []mark {
-	ms = slices.Clone(ms)
 	slices.SortStableFunc(ms, func(a, b verdict.Mark) int { return cmp.Compare(a.At, b.At) })
 	var free [levels]float64
 	out := make([]mark, 0, len(ms))

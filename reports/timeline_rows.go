@@ -7,6 +7,7 @@ import (
 
 	"firedrill/drills/si"
 	"firedrill/drills/verdict"
+	"firedrill/reports/svg"
 )
 
 // barOf draws a span with its text inside where there is room.
@@ -19,7 +20,17 @@ func (c canvas) barOf(s verdict.Span, y, h int, class, text string) bar {
 	if b.Fits == "" {
 		b.Text = ""
 	}
+	b.TextX = c.textX(s.From, s.To)
 	return b
+}
+
+// textX is where a bar's text begins, in percent of the bar: where the bar comes
+// into view around the recovery.
+func (c canvas) textX(from, to float64) string {
+	if from >= c.focus.From || to <= c.focus.From {
+		return "0"
+	}
+	return svg.Num(100*(c.focus.From-from)/(to-from), 3) + "%"
 }
 
 func (c canvas) faults(r verdict.Result) group {
@@ -63,11 +74,7 @@ func (c canvas) remedies(r verdict.Result) group {
 			g.Rows = append(g.Rows, row{Label: "steps", Class: "remedy", Height: 24, Says: "Remedies."})
 		}
 		ends[k] = s.To
-		class := "remedy"
-		if i%2 == 1 {
-			class += " alt"
-		}
-		g.Rows[k].Bars = append(g.Rows[k].Bars, c.barOf(s, 4, 16, class, s.Name))
+		g.Rows[k].Bars = append(g.Rows[k].Bars, c.barOf(s, 4, 16, shade("remedy", i), s.Name))
 		g.Rows[k].Says += " " + s.Name + ": " + stretchText(s.From, s.To) + "."
 	}
 	var names []string
@@ -80,23 +87,42 @@ func (c canvas) remedies(r verdict.Result) group {
 	return g
 }
 
-// phases draws the brackets; their numbers are those of the waterfall.
-func (c canvas) phases(p verdict.Picture) group {
-	if len(p.Phases) == 0 {
-		return group{}
+// phases draws what the drill was doing, and the brackets of the recovery, whose
+// numbers are those of the waterfall.
+func (c canvas) phases(r verdict.Result) group {
+	g := group{Name: "Phases", Titled: true}
+	if ps := r.Picture.Phases; len(ps) > 0 {
+		v := row{Label: "drill", Class: "phase", Height: 20, Says: "Phases of the drill."}
+		for i, s := range ps {
+			v.Bars = append(v.Bars, c.barOf(s, 2, 15, shade("phase", i), s.Name))
+			v.Says += " " + s.Name + ": " + stretchText(s.From, s.To) + "."
+		}
+		g.Rows = append(g.Rows, v)
 	}
-	v := row{Label: "phases", Sub: "numbered as below", Class: "phase", Height: 26, Says: "Phases."}
-	for i, s := range p.Phases {
+	v := row{Label: "recovery", Class: "phase", Height: 22, Says: "Phases of the recovery."}
+	for i, p := range steps(r) {
+		s := verdict.Span{Name: phaseName(p.Name), From: p.From, To: p.To}
 		no := strconv.Itoa(i + 1)
-		b := c.barOf(s, 5, 16, "phase", no+" "+phaseName(s.Name))
-		if b.Text == "" || !strings.Contains(b.Fits, "f") {
-			b = c.barOf(s, 5, 16, "phase", no)
+		b := c.barOf(s, 2, 16, "step by-"+phaseBy(r, p, recovered(r)), no+" "+s.Name)
+		if !strings.Contains(b.Fits, "f") {
+			b = c.barOf(s, 2, 16, b.Class, no)
 		}
 		b.Tip = no + " " + b.Tip
 		v.Bars = append(v.Bars, b)
-		v.Says += fmt.Sprintf(" %s %s: %s.", no, phaseName(s.Name), stretchText(s.From, s.To))
+		v.Says += fmt.Sprintf(" %s %s: %s.", no, s.Name, stretchText(s.From, s.To))
 	}
-	return group{Name: "Phases", Rows: []row{v}}
+	if len(v.Bars) > 0 {
+		g.Rows = append(g.Rows, v)
+	}
+	return g
+}
+
+// shade tells neighbours apart.
+func shade(class string, i int) string {
+	if i%2 == 1 {
+		return class + " alt"
+	}
+	return class
 }
 
 func (c canvas) roles(p verdict.Picture) group {

@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"strings"
 
 	"firedrill/drills/si"
 	"firedrill/drills/verdict"
@@ -47,12 +48,24 @@ func objectives(r verdict.Result) []objective {
 			Verdict: verdictWord(o.Verdict), Why: o.Why, Series: o.Series, Fault: o.Fault, Lost: lostOf(r, o), Bullet: newBullet(o),
 		}
 		v.Label, v.TargetName = objectiveName(o.Name)
+		v.said()
 		if o.Name == "rto" && o.Actual != nil {
 			v.Badge, _ = healedBy(r.Recovery.By)
 		}
 		out = append(out, v)
 	}
 	return out
+}
+
+// said drops what the judge's own words say already.
+func (o *objective) said() {
+	if o.Series != "" && strings.Contains(o.Why, o.Series) {
+		o.Series = ""
+	}
+	if o.Lost != "" && strings.HasPrefix(o.Why, o.Lost) {
+		o.Why = strings.TrimLeft(strings.TrimPrefix(o.Why, o.Lost), ",;: .")
+	}
+	o.Why = asSentence(o.Why)
 }
 
 // lostOf says how many of a component's acknowledged writes were lost.

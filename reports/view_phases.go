@@ -30,13 +30,8 @@ type phase struct {
 	X, W string
 }
 
-// phaseNames are the words for names that do not speak for themselves.
-var phaseNames = map[string]string{
-	"stable": "held stable",
-}
-
 func newWaterfall(r verdict.Result) waterfall {
-	ps := r.Recovery.Phases
+	ps := steps(r)
 	if len(ps) == 0 {
 		return waterfall{}
 	}
@@ -55,7 +50,7 @@ func newWaterfall(r verdict.Result) waterfall {
 			No: strconv.Itoa(i + 1), Name: phaseName(p.Name), From: si.At(p.From), To: si.At(p.To), Took: si.Duration(p.To - p.From),
 			By: phaseBy(r, p, end), X: s.At(p.From), W: s.Len(p.From, p.To),
 		}
-		if v.By != "after" && end > 0 {
+		if v.By != "after" && end > 0 && p.To > 0 {
 			v.Share = si.Percent((p.To - p.From) / end)
 			total += p.To - p.From
 		}
@@ -73,9 +68,36 @@ func newWaterfall(r verdict.Result) waterfall {
 	return w
 }
 
+// steps are the phases of the recovery, with what lies between them: nothing
+// happened there but waiting, and that is where time goes too.
+func steps(r verdict.Result) []verdict.Phase {
+	var out []verdict.Phase
+	for i, p := range r.Recovery.Phases {
+		if i > 0 {
+			if end := latest(out); p.From-end > 0.002 {
+				out = append(out, verdict.Phase{Name: "wait", From: end, To: p.From})
+			}
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func latest(ps []verdict.Phase) float64 {
+	end := ps[0].To
+	for _, p := range ps {
+		end = max(end, p.To)
+	}
+	return end
+}
+
+// phaseName is a phase in words.
 func phaseName(name string) string {
-	if n, ok := phaseNames[name]; ok {
-		return n
+	switch name {
+	case "stable":
+		return "held stable"
+	case "wait":
+		return "wait for the topology"
 	}
 	return name
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"firedrill/drills/si"
 	"firedrill/drills/verdict"
@@ -81,4 +82,17 @@ func reading(s *verdict.Seconds) si.Reading {
 		return si.Reading{Value: "not measured"}
 	}
 	return si.Interval(s.Lo, s.Hi)
+}
+
+// asSentence begins s with a capital letter and ends it with a full stop.
+func asSentence(s string) string {
+	if s = strings.TrimSpace(s); s == "" {
+		return ""
+	}
+	first, n := utf8.DecodeRuneInString(s)
+	s = string(unicode.ToUpper(first)) + s[n:]
+	if !strings.HasSuffix(s, ".") {
+		s += "."
+	}
+	return s
 }

@@ -39,20 +39,6 @@ func Audit(entries func() iter.Seq2[Entry, error], reads []ReadBack, opts Option
 	return a.result(), nil
 }
 
-func eachEntry(entries iter.Seq2[Entry, error], do func(*Entry) error) error {
-	var current Entry // one for all, since do makes it escape
-	for e, err := range entries {
-		if err != nil {
-			return err
-		}
-		current = e
-		if err := do(&current); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // mask is a set of readings, by index.
 type mask uint64
 

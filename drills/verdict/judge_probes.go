@@ -3,6 +3,7 @@ package verdict
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"firedrill/drills/timeline"
 )
@@ -35,7 +36,12 @@ func (j *judge) judgeProbes(samples [][]timeline.Sample) {
 			}
 			w := WindowOf(causes, k)
 			w.Disruption, w.By = eff, j.reverting
-			sj.recovery = append(sj.recovery, faultRecovery{f, sj.readings.Recovery(w, j.plan.Stable, 0)})
+			rec := sj.readings.Recovery(w, j.plan.Stable, 0)
+			if !rec.Recovered {
+				// What came after the revert began says nothing about the system.
+				rec.Lo = min(rec.Lo, max(0, time.Duration(j.reverting-eff.Hi)))
+			}
+			sj.recovery = append(sj.recovery, faultRecovery{f, rec})
 		}
 		j.series = append(j.series, sj)
 		j.res.Probes = append(j.res.Probes, j.probeResult(sj))

@@ -76,7 +76,8 @@
     const t = make('g', {}), l = make('g', {});
     t.setAttribute('class', 'tf'); l.setAttribute('class', 'tf');
     t.style.display = l.style.display = 'inline';
-    for (let i = Math.ceil(view.from / step); i * step <= view.to; i++) {
+    const edge = .012 * span;
+    for (let i = Math.ceil((view.from + edge) / step); i * step <= view.to - edge; i++) {
       const x = 100 * (i * step - from) / whole + '%';
       t.append(make('text', { class: 'tick', x, y: 57 }, label(i * step, step)));
       l.append(make('line', { class: 'grid', x1: x, x2: x, y1: 0, y2: '100%' }));
@@ -86,12 +87,14 @@
 
   // Text is shown where it has room, at this zoom.
   function words() {
+    const box = over.getBoundingClientRect();
     for (const t of rows.querySelectorAll('.bar>text')) {
       t.style.display = 'inline';
-      const b = t.parentNode.getBoundingClientRect();
-      t.style.display = t.getComputedTextLength() + 8 > b.width ? 'none' : 'inline';
+      const b = t.parentNode.getBoundingClientRect(), cut = Math.max(box.left - b.left, 0);
+      t.setAttribute('x', cut);
+      t.style.display = t.getComputedTextLength() + 8 > Math.min(b.right, box.right) - Math.max(b.left, box.left) ? 'none' : 'inline';
     }
-    const width = over.clientWidth, free = [0, 0, 0];
+    const width = box.width, free = [0, 0, 0];
     for (const t of axis.querySelectorAll('text.mark')) {
       t.style.display = 'inline';
       const w = t.getComputedTextLength() + 10;

@@ -12,7 +12,7 @@ func (d drill) picture() verdict.Picture {
 		T0: t0, From: d.from, To: d.to, Roles: d.roles(), Writes: d.writes(),
 		Faults: []verdict.Span{{Name: "primary-loss", Kind: "process-kill", Detail: "SIGKILL to mariadbd on db-1", From: -0.02, To: d.to - 16.1}},
 		Gaps:   []verdict.Span{{Name: "runner paused", Kind: "gap", From: -9.31, To: -9.098}},
-		Marks:  []verdict.Mark{{Name: "fault effective", At: 0}},
+		Marks:  []verdict.Mark{{Name: "primary-loss effective", At: 0}},
 	}
 	for i, s := range d.series {
 		p.Lanes = append(p.Lanes, d.lane(s, uint64(i)))
@@ -20,16 +20,21 @@ func (d drill) picture() verdict.Picture {
 	if d.end == 0 {
 		return p
 	}
-	for _, ph := range d.recovery().Phases {
-		p.Phases = append(p.Phases, verdict.Span{Name: ph.Name, Kind: "phase", From: ph.From, To: ph.To})
+	back := d.to - 16.1
+	for _, ph := range []verdict.Phase{
+		{Name: "baseline", From: d.from, To: -0.4}, {Name: "fault", From: -0.4, To: 0.01}, {Name: "heal", From: 0.01, To: min(8.02, d.end)},
+		{Name: "stabilise", From: d.end, To: back}, {Name: "revert", From: back, To: back + 2.1}, {Name: "rejoin", From: back + 2.1, To: back + 4.5},
+		{Name: "audit", From: back + 4.5, To: back + 6}, {Name: "steady", From: back + 6, To: d.to},
+	} {
+		p.Phases = append(p.Phases, verdict.Span{Name: ph.Name, Kind: ph.Name, From: ph.From, To: ph.To})
 	}
 	for _, r := range d.remedies() {
 		for _, s := range r.Steps {
 			p.Remedies = append(p.Remedies, verdict.Span{Name: s.Name, Kind: "step", Detail: s.Member + ": " + s.Detail, From: 8.031 + s.From, To: 8.031 + s.From + s.Took})
 		}
-		p.Marks = append(p.Marks, verdict.Mark{Name: "detected", At: 0.562}, verdict.Mark{Name: "remedy begins", At: 8.031})
+		p.Phases = append(p.Phases, verdict.Span{Name: "remedy", Kind: "remedy", From: r.Steps[0].From + 8.02, To: d.end})
 	}
-	p.Marks = append(p.Marks, verdict.Mark{Name: "recovered", At: d.end}, verdict.Mark{Name: "stable", At: d.end + 3}, verdict.Mark{Name: "reverted", At: d.to - 16.1})
+	p.Marks = append(p.Marks, verdict.Mark{Name: "detected", At: 0.562}, verdict.Mark{Name: "stable", At: d.end + 3})
 	return p
 }
 

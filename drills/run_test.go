@@ -1,0 +1,154 @@
+package drills_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"firedrill/drills"
+	"firedrill/drills/verdict"
+)
+
+func TestRunnerHeals(t *testing.T) {
+	w := &world{}
+	res, clean := w.run(t, nil)
+	assert.True(t, clean)
+	assert.Equal(t, verdict.Met, res.Verdict, res.Reasons)
+	assert.Equal(t, 0, res.ExitCode)
+	assert.Equal(t, "runner", res.Recovery.By)
+	require.Len(t, res.Objectives, 2)
+	rto := res.Objectives[0]
+	require.NotNil(t, rto.Actual)
+	require.NotNil(t, rto.Actual.Hi)
+	assert.Less(t, *rto.Actual.Hi, 0.2)
+	assert.Equal(t, "rejoin", res.Objectives[1].Name)
+	assert.False(t, w.broken)
+	assert.Equal(t, 1, w.restored)
+	assert.Equal(t, "clean", res.Faults[0].Revert)
+}
+
+func TestTopologyHeals(t *testing.T) {
+	w := &world{healsIn: 3 * time.Second}
+	res, _ := w.run(t, func(d *drills.Drill, _ *drills.Options) { d.Plan.HealAfter = 20 * time.Second })
+	assert.Equal(t, verdict.Met, res.Verdict, res.Reasons)
+	assert.Equal(t, "topology", res.Recovery.By)
+	assert.Empty(t, res.Remedies)
+	require.NotNil(t, res.Objectives[0].Actual.Hi)
+	assert.LessOrEqual(t, res.Objectives[0].Actual.Lo, 3.0)
+	assert.GreaterOrEqual(t, *res.Objectives[0].Actual.Hi, 3.0)
+	assert.Less(t, *res.Objectives[0].Actual.Hi, 3.1)
+}
+
+func TestTargetExceeded(t *testing.T) {
+	w := &world{healsIn: 12 * time.Second, noRemedy: true}
+	res, _ := w.run(t, nil)
+	assert.Equal(t, verdict.Missed, res.Verdict)
+	assert.Equal(t, 1, res.ExitCode)
+}
+
+func TestNothingHeals(t *testing.T) {
+	w := &world{noRemedy: true}
+	res, clean := w.run(t, nil)
+	assert.True(t, clean)
+	assert.Equal(t, verdict.Missed, res.Verdict)
+	assert.Equal(t, "none", res.Recovery.By)
+	assert.Nil(t, res.Objectives[0].Actual.Hi)
+	assert.InDelta(t, 30, res.Objectives[0].Actual.Lo, 0.1)
+}
+
+func TestRemedyFails(t *testing.T) {
+	w := &world{remedyErr: errors.New("replica db-2 misses 12 transactions")}
+	res, _ := w.run(t, nil)
+	assert.Equal(t, verdict.Missed, res.Verdict)
+	assert.Equal(t, "failed", res.Remedies[0].Outcome)
+	assert.Contains(t, res.Remedies[0].Error, "12 transactions")
+}
+
+func TestUnconfirmedIsInconclusive(t *testing.T) {
+	w := &world{confirmErr: errors.New("the process still runs")}
+	res, clean := w.run(t, nil)
+	assert.True(t, clean)
+	assert.Equal(t, verdict.Inconclusive, res.Verdict)
+	assert.Equal(t, 4, res.ExitCode)
+	assert.False(t, w.broken)
+}
+
+func TestBadBaselineAborts(t *testing.T) {
+	w := &world{down: true}
+	res, _ := w.run(t, nil)
+	assert.Equal(t, verdict.Aborted, res.Verdict)
+	assert.Equal(t, 3, res.ExitCode)
+	assert.Zero(t, w.injected)
+}
+
+func TestEveryWayOutReverts(t *testing.T) {
+	for name, w := range map[string]*world{
+		"inject fails":  {injectErr: errors.New("no")},
+		"inject panics": {injectPanic: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			res, clean := w.run(t, nil)
+			assert.True(t, clean)
+			assert.Equal(t, verdict.Aborted, res.Verdict, res.Reasons)
+			assert.False(t, w.broken)
+			assert.Equal(t, 1, w.restored)
+		})
+	}
+}
+
+func TestCancelReverts(t *testing.T) {
+	w := &world{noRemedy: true}
+	res, clean := w.run(t, func(d *drills.Drill, o *drills.Options) {
+		d.Stops = []drills.StopCondition{{Probe: "look", Outage: 4 * time.Second}}
+	})
+	assert.True(t, clean)
+	assert.Equal(t, verdict.Aborted, res.Verdict)
+	assert.Contains(t, res.Reasons[0], "stop condition")
+	assert.False(t, w.broken)
+}
+
+func TestFailedUndoIsDirtyAndRecoverable(t *testing.T) {
+	for name, w := range map[string]*world{
+		"revert":  {revertErr: errors.New("permission denied")},
+		"restore": {restoreErr: errors.New("db-1 does not answer")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var home string
+			res, clean := w.run(t, func(_ *drills.Drill, o *drills.Options) { home = o.Home })
+			assert.False(t, clean)
+			assert.Equal(t, verdict.Dirty, res.Verdict)
+			assert.Equal(t, 5, res.ExitCode)
+
+			left, err := drills.Journals(home, "world")
+			require.NoError(t, err)
+			require.Len(t, left, 1)
+			assert.True(t, left[0].Left)
+			_, err = drills.Recover(context.Background(), home, left[0].Path, w.plugins(), "test", false)
+			require.ErrorIs(t, err, drills.ErrDirty)
+
+			w.revertErr, w.restoreErr = nil, nil
+			for range 2 {
+				_, err = drills.Recover(context.Background(), home, left[0].Path, w.plugins(), "test", false)
+				if err != nil {
+					assert.NoFileExists(t, left[0].Path)
+				}
+			}
+			left, err = drills.Journals(home, "world")
+			require.NoError(t, err)
+			assert.Empty(t, left)
+			assert.False(t, w.broken)
+		})
+	}
+}
+
+func TestLimitsRefuse(t *testing.T) {
+	w := &world{}
+	res, _ := w.run(t, func(d *drills.Drill, _ *drills.Options) { d.Faults[0].Target.Role = ""; d.Limits.Members = 1 })
+	assert.Equal(t, verdict.Aborted, res.Verdict)
+	assert.Contains(t, res.Reasons[0], "limits.members")
+	assert.Zero(t, w.injected)
+}
