@@ -2,7 +2,6 @@ package lab
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 )
 
@@ -30,11 +29,6 @@ func newServer(e engine, dir, address string, id int) (*Server, error) {
 		Name: fmt.Sprintf("db-%d", id), Dir: dir, Address: address, ID: id, UID: UserOf(id),
 		Accounts: NewAccounts(), Cache: cache, engine: e,
 	}, nil
-}
-
-// NewAccounts makes random passwords.
-func NewAccounts() Accounts {
-	return Accounts{Admin: rand.Text(), App: rand.Text(), Repl: rand.Text()}
 }
 
 // NewMySQL describes a MySQL server the way NewMariaDB does. FetchMySQL comes

@@ -2,11 +2,9 @@ package lab
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
 // The states of a lab.
@@ -119,52 +117,4 @@ func roleOf(st standing, err error, primary string) (role, problem string) {
 		return "detached", fmt.Sprintf("follows %s, which is not the primary", st.source)
 	}
 	return "detached", strings.TrimSpace("does not replicate " + st.problem)
-}
-
-// routeStatus looks at the proxy from both sides: what it says, and what a
-// client gets.
-func (l *lab) routeStatus(ctx context.Context, st *Status) []string {
-	r, err := l.proxy.Router()
-	if err != nil {
-		return []string{err.Error()}
-	}
-	ready, err := r.Current(ctx)
-	if err != nil {
-		return []string{err.Error()}
-	}
-	st.LeadsTo = ready
-	for _, m := range st.Members {
-		if m.Role == "primary" && !slices.Equal(ready, []string{m.Name}) {
-			return []string{fmt.Sprintf("the route leads to %v, the primary is %s", ready, m.Name)}
-		}
-	}
-	if err := l.readSecrets(); err != nil {
-		return []string{err.Error()}
-	}
-	if err := l.throughRoute(ctx, logIn); err != nil {
-		return []string{fmt.Sprintf("route %s: %v", l.Route, err)}
-	}
-	return nil
-}
-
-// throughRoute connects as applications do and calls do.
-func (l *lab) throughRoute(ctx context.Context, do func(context.Context, *sql.DB) error) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	db, err := OpenAddress(l.namespace, l.Route, AppUser, l.accounts.App)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	return do(ctx, db)
-}
-
-// logIn is all that a look at a lab may do.
-func logIn(ctx context.Context, db *sql.DB) error { return db.PingContext(ctx) }
-
-// firstWrite shows that the route takes writes. It stays: a lab begins with a
-// history, as real clusters do, so that no position in it is empty.
-func firstWrite(ctx context.Context, db *sql.DB) error {
-	_, err := db.ExecContext(ctx, "CREATE DATABASE firedrill")
-	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"strings"
 
 	driverpkg "github.com/go-sql-driver/mysql"
 
@@ -72,6 +73,7 @@ func isAbsent(err error) bool {
 // mysqlFailed is the observation of an exchange with a server that ended in err.
 func mysqlFailed(ctx context.Context, err error) drills.Observation {
 	o := drills.Observation{Class: timeline.Error, Detail: firstLine(err.Error())}
+	o.Detail = strings.ReplaceAll(o.Detail, driverpkg.ErrInvalidConn.Error(), "connection cut")
 	n, ok := serverError(err)
 	switch {
 	case !ok:
@@ -99,7 +101,10 @@ func brokenClass(ctx context.Context, err error) timeline.Class {
 	return classOf(ctx, err, timeline.WrongAnswer)
 }
 
-// outcomeOf says what is known of a statement that was tried and ended in err.
+// outcomeOf says what is known of a statement that was tried and ended in err. No
+// error is an OK packet, with warnings or without: a commit that no replica has
+// although it should (measured: MariaDB 10.11 answers OK when KILL QUERY ends the
+// wait for semi-synchronous replication) is acknowledged all the same.
 func outcomeOf(err error) ledger.Outcome {
 	n, answered := serverError(err)
 	switch {

@@ -101,10 +101,15 @@ func (p *replicationProbe) Observe(ctx context.Context) drills.Observation {
 	wg.Wait()
 	primary := slices.IndexFunc(all, func(s seen) bool { return s.err == nil && s.state.Link == nil && !s.state.ReadOnly })
 	var looks []drills.Observation
-	for _, s := range all {
-		if p.judge(s.name) {
-			looks = append(looks, p.kind.look(ctx, s, primary, all))
+	for i, s := range all {
+		if !p.judge(s.name) {
+			continue
 		}
+		at := len(looks)
+		if i != primary {
+			at = 0 // where all is well, a replica has more to tell
+		}
+		looks = slices.Insert(looks, at, p.kind.look(ctx, s, primary, all))
 	}
 	return worst(looks)
 }

@@ -17,6 +17,8 @@ type timeline struct {
 	From, To float64
 	// T0 is the wall clock at 0 in milliseconds since 1970, for read-outs.
 	T0 int64
+	// Since says what the zero of the axis is.
+	Since string
 	// Zoom and Offset show the stretch around the recovery: the picture's width
 	// and left edge as multiples of the visible width.
 	Zoom, Offset string
@@ -101,7 +103,8 @@ func newTimeline(r verdict.Result) timeline {
 	}
 	c := canvas{Scale: svg.Scale{From: p.From, To: p.To}, focus: focus(r)}
 	t := timeline{
-		From: p.From, To: p.To, T0: zero(r).UnixMilli(), Worst: worst(r), Marks: c.marks(marksOf(r)),
+		Since: origin(r),
+		From:  p.From, To: p.To, T0: zero(r).UnixMilli(), Worst: worst(r), Marks: c.marks(marksOf(r)),
 		Zoom: svg.Num((p.To-p.From)/(c.focus.To-c.focus.From), 4), Offset: svg.Num((c.focus.From-p.From)/(c.focus.To-c.focus.From), 4),
 		Whole: c.focus == c.Scale, FocusX: c.At(c.focus.From), FocusW: c.Len(c.focus.From, c.focus.To),
 		FocusText:  si.At(c.focus.From) + " to " + si.At(c.focus.To),
@@ -117,6 +120,19 @@ func newTimeline(r verdict.Result) timeline {
 	}
 	t.Thinned, t.AreaHeight = thinned(p.Lanes), writesHeight
 	return t
+}
+
+// origin says in words what the zero of the axis is.
+func origin(r verdict.Result) string {
+	for _, f := range r.Faults {
+		if f.Effective != nil {
+			return "the fault was effective"
+		}
+	}
+	if len(r.Picture.Faults) > 0 {
+		return "the fault was injected"
+	}
+	return "the run began"
 }
 
 func (c canvas) ticks(visible svg.Scale) []tick {

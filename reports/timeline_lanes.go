@@ -28,7 +28,7 @@ func (c canvas) lanes(r verdict.Result) group {
 		v := row{Label: l.Name, Class: "lane", Height: laneHeight, Inform: !l.Judged, Says: "Probe " + l.Name + ":"}
 		for _, p := range r.Probes {
 			if p.Name+"/"+p.Client == l.Name {
-				v.Sub = fmt.Sprintf("every %s, answers in %s", si.Duration(p.Every), si.Duration(p.RoundTrip))
+				v.Sub = "answers in " + si.Duration(p.RoundTrip)
 			}
 		}
 		for _, b := range l.Bands {

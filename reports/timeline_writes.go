@@ -25,7 +25,7 @@ func (c canvas) writes(p verdict.Picture) group {
 		most, total, lost = max(most, w.Acknowledged), total+w.Acknowledged, lost+w.Lost
 	}
 	top := ceiling(most)
-	v := row{Label: "writes acknowledged", Sub: "per second", Class: "writes", Height: writesHeight,
+	v := row{Label: "writes", Sub: "acknowledged per second", Class: "writes", Height: writesHeight,
 		Area: c.steps(p.Writes, top), Guides: []guide{{Y: writesTop, Text: si.Count(top) + "/s"}}}
 	for _, w := range p.Writes {
 		if w.Lost > 0 {

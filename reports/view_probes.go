@@ -2,7 +2,6 @@ package reports
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -92,12 +91,23 @@ func newOutage(p verdict.ProbeResult, o verdict.Outage, z time.Time) outage {
 	return v
 }
 
-// moment writes an interval of instants as its middle and its half width.
+// moment writes an interval of instants on the report's time axis, as a value and
+// a bound that cover it.
 func moment(i verdict.Instants, z time.Time) (at, bound string) {
 	lo := since(z, i.Lo)
 	if i.Hi == nil {
-		return "after " + si.At(lo), ""
+		return "not while the drill looked", ""
 	}
 	hi := since(z, *i.Hi)
-	return si.At((lo + hi) / 2), fmt.Sprintf("± %s", si.Duration((hi-lo)/2))
+	switch {
+	case lo > 0:
+		m := si.Interval(lo, &hi)
+		return "+" + m.Value, m.Bound
+	case hi < 0:
+		lo, hi = -hi, -lo
+		m := si.Interval(lo, &hi)
+		return "\u2212" + m.Value, m.Bound
+	}
+	far := max(-lo, hi)
+	return "0 s", "± " + strings.TrimPrefix(si.Interval(0, &far).Value, "at most ")
 }

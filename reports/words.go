@@ -25,7 +25,7 @@ func verdictWord(v string) word {
 	case verdict.Aborted:
 		return word{v, "Aborted", "The drill was stopped before it could tell. Everything was put back."}
 	case verdict.Dirty:
-		return word{v, "Dirty", "It is not proven that everything was put back. That comes before any other result."}
+		return word{v, "Dirty", "It is not proven that everything was put back. That comes before any other result: run firedrill recover."}
 	}
 	return word{verdict.Inconclusive, "Inconclusive", "The fault or the measurement is not proven, so nothing is claimed."}
 }

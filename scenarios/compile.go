@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"firedrill/drills"
 	"firedrill/drills/kind"
@@ -74,13 +75,21 @@ func (c *compiler) at(steps ...any) *node {
 	return c.root.at(append([]any{"spec"}, steps...)...)
 }
 
-// build makes a plug-in; a refusal is a problem at the plug-in's "with".
+// build makes a plug-in; a refusal is a problem at the parameter that it names
+// first ("signal: …"), or else at the plug-in's "with".
 func build[T any](c *compiler, from kind.Catalogue[T], name string, with json.RawMessage, list string, i int) (T, bool) {
 	t, err := from.Build(name, with)
-	if err != nil {
-		c.problem(c.at(list, i, "with"), "%v", err)
+	if err == nil {
+		return t, true
 	}
-	return t, err == nil
+	n := c.at(list, i, "with")
+	key, why, _ := strings.Cut(strings.TrimPrefix(err.Error(), name+": "), ": ")
+	if parameter := n.get(strings.TrimPrefix(key, "with.")); parameter != nil && why != "" {
+		c.problem(parameter, "%s", why)
+	} else {
+		c.problem(n, "%v", err)
+	}
+	return t, false
 }
 
 // plan fills in what comes straight from the file.

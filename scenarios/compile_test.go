@@ -77,7 +77,9 @@ func TestCompileFillsTheDrill(t *testing.T) {
 		{Name: "rto", Target: seconds(300)},
 	}, p.Objectives)
 
-	var source struct{ Spec struct{ Vars map[string]string } }
+	var source struct {
+		Spec struct{ Vars map[string]string }
+	}
 	require.NoError(t, json.Unmarshal(p.ScenarioSource, &source))
 	assert.Equal(t, "4s", source.Spec.Vars["lag"], "the source shows the values in force")
 	assert.Contains(t, string(p.TopologySource), `"file:/run/secrets/root"`)
@@ -108,7 +110,7 @@ func TestCheckBuildsEveryPlugIn(t *testing.T) {
 	f, err := Read("x.yaml", data, nil, fixtureKinds())
 	require.NoError(t, err)
 	assert.EqualError(t, f.Check(fixtureCatalogues()),
-		"x.yaml:15:14: spec.faults[0].with: exec: command: must not be empty")
+		"x.yaml:15:24: spec.faults[0].with.command: must not be empty")
 }
 
 // A File that no file stands behind still compiles, and its problems have paths.

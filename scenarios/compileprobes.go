@@ -13,7 +13,7 @@ import (
 const maxConcurrency = 4096
 
 // chooser is implemented by probe kinds that say which classes of clients they
-// have; others have fresh ones only.
+// have; others have both.
 type chooser interface{ Clients() []drills.Client }
 
 // probes makes a series of every probe and class of client. The ledgers come
@@ -67,7 +67,7 @@ func concurrency(every, timeout time.Duration) int {
 // clients returns the classes to measure: those that the scenario asks for, or
 // all that the kind has.
 func (c *compiler) clients(i int, p Probe, k drills.ProbeKind) []drills.Client {
-	has := []drills.Client{drills.Fresh}
+	has := []drills.Client{drills.Fresh, drills.Pooled}
 	if ch, ok := k.(chooser); ok {
 		has = ch.Clients()
 	}

@@ -115,3 +115,16 @@ func (d *document) decode(v any) {
 		d.problem(d.root, "cannot be read: %v", err)
 	}
 }
+
+// LoadEither reads a file as what it says it is: one of the two results is not
+// nil. A file that says neither is read as a scenario.
+func LoadEither(path string, vars map[string]string, k Kinds) (*File, *TopologyFile, error) {
+	if data, err := os.ReadFile(path); err == nil {
+		if d := parse(path, data); d.root.get("kind").str() == "Topology" {
+			t, err := ReadTopology(path, data, k)
+			return nil, t, err
+		}
+	}
+	f, err := Load(path, vars, k)
+	return f, nil, err
+}

@@ -60,6 +60,8 @@ func reflector(c Comments) *jsonschema.Reflector {
 const (
 	formatDuration = "go-duration"
 	formatSecret   = "secret-reference"
+
+	durationRef = "#/$defs/Duration"
 )
 
 // The patterns of names; metaPattern is that of topology.Meta.
@@ -73,7 +75,7 @@ const (
 func scalarSchema(t reflect.Type) *jsonschema.Schema {
 	switch t {
 	case reflect.TypeFor[spec.Duration]():
-		return &jsonschema.Schema{Ref: "#/$defs/Duration"}
+		return &jsonschema.Schema{Ref: durationRef}
 	case reflect.TypeFor[spec.Secret]():
 		return &jsonschema.Schema{Ref: "#/$defs/Secret"}
 	case reflect.TypeFor[json.RawMessage]():

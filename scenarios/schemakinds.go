@@ -66,18 +66,31 @@ func showDefaults(s *jsonschema.Schema, v any) {
 func showValues(s *jsonschema.Schema, values map[string]any) {
 	for p := s.Properties.Oldest(); p != nil; p = p.Next() {
 		v := values[p.Key]
+		if text, ok := v.(string); ok && p.Value.Ref == durationRef {
+			v = short(text)
+		}
 		if nested, ok := v.(map[string]any); ok && p.Value.Properties != nil {
 			showValues(p.Value, nested)
 			if len(p.Value.Required) > 0 {
 				continue
 			}
-		} else if v == nil || v == "0s" || reflect.ValueOf(v).IsZero() || empty(v) {
+		} else if ok || v == nil || v == "0s" || reflect.ValueOf(v).IsZero() || empty(v) {
 			continue
 		} else {
 			p.Value.Default = v
 		}
 		s.Required = slices.DeleteFunc(s.Required, func(name string) bool { return name == p.Key })
 	}
+}
+
+// short is a duration without the units of which it has none: 15m for 15m0s.
+func short(d string) string {
+	for _, none := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(d, none) {
+			d = strings.TrimSuffix(d, none[1:])
+		}
+	}
+	return d
 }
 
 func empty(v any) bool {

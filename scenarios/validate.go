@@ -9,6 +9,7 @@ import (
 
 	invopop "github.com/invopop/jsonschema"
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 
 	"firedrill/drills/spec"
 )
@@ -74,12 +75,30 @@ func (v *validator) validate(d *document) {
 
 // leaves walks down to the errors that say something by themselves.
 func (v *validator) leaves(d *document, e *jsonschema.ValidationError) {
+	switch e.ErrorKind.(type) {
+	case *kind.OneOf, *kind.AnyOf:
+		v.alternatives(d, e)
+		return
+	}
 	for _, cause := range e.Causes {
 		v.leaves(d, cause)
 	}
 	if len(e.Causes) == 0 {
 		v.explain(d, e)
 	}
+}
+
+// alternatives says what each of the allowed forms would want, as one problem.
+func (v *validator) alternatives(d *document, e *jsonschema.ValidationError) {
+	var wants []string
+	for _, cause := range e.Causes {
+		tried := &document{root: d.root}
+		v.leaves(tried, cause)
+		for _, p := range tried.problems {
+			wants = append(wants, p.Message)
+		}
+	}
+	d.problem(d.root.find(e.InstanceLocation), "%s", strings.Join(wants, "; or: "))
 }
 
 // part returns the piece of the schema that an error comes from.

@@ -11,7 +11,7 @@ const batchLen = 2048
 func eachEntry(entries iter.Seq2[Entry, error], do func(*Entry) error) error {
 	full, empty := make(chan []Entry, 1), make(chan []Entry, 3)
 	for range cap(empty) {
-		empty <- make([]Entry, 0, batchLen)
+		empty <- nil // they grow as needed: most ledgers are small
 	}
 	stop := make(chan struct{})
 	var readErr error

@@ -206,6 +206,28 @@ func TestAuditOfATornFile(t *testing.T) {
 	assert.EqualValues(t, 3, a.InFlight)
 }
 
+// Sets are kept in blocks of 65536: nothing may be lost at their edges.
+func TestAuditAtTheEdgesOfBlocks(t *testing.T) {
+	for n := 65533; n < 65540; n++ {
+		outcomes := make([]ledger.Outcome, n)
+		for i := range outcomes {
+			outcomes[i] = ack
+		}
+		present := make([]uint64, 0, n)
+		for s := range uint64(n) + 3 { // 1 is lost, n+1 and n+2 are phantoms
+			if s > 1 {
+				present = append(present, s)
+			}
+		}
+		a, err := ledger.Audit(again(attempts(1, "db1", outcomes...), nil),
+			[]ledger.ReadBack{collect(t, "db2", ledger.Recovered, true, ones(present...)...)}, ledger.Options{})
+		require.NoError(t, err)
+		got, _ := known(a)
+		phantoms := ledger.Range{Writer: 1, From: uint64(n) + 1, To: uint64(n) + 2}
+		assert.Equal(t, map[string][]string{"lost": {"1:1"}, "phantom": {phantoms.String()}}, got, n)
+	}
+}
+
 func TestAuditErrors(t *testing.T) {
 	broken := errors.New("broken disk")
 	_, err := ledger.Audit(again(attempts(1, "db1", ack), broken), nil, ledger.Options{})

@@ -139,7 +139,7 @@ func verify(b *testing.B, n uint64, lost func(uint64) bool, entries func() iter.
 		b.ReportMetric(collected.Seconds(), "collect-s")
 		b.ReportMetric((time.Since(began) - collected).Seconds(), "audit-s")
 	}
-	b.ReportMetric((cpuTime(b) - cpu).Seconds()/float64(b.N), "cpu-s")
+	b.ReportMetric((cpuTime(b)-cpu).Seconds()/float64(b.N), "cpu-s")
 	b.ReportMetric(peak(b), "peak-MB")
 }
 

@@ -145,8 +145,9 @@ func (f *File) Err() error {
 }
 
 // Close ends the file: attempts under way are written as indeterminate, then the
-// end record, then it syncs. It returns what Err says, and has no effect the
-// second time.
+// end record, then it syncs. No lane may be in use any more: what is recorded
+// after Close fails with ErrClosed. It returns what Err says, and has no effect
+// the second time.
 func (f *File) Close() error {
 	if !f.end() {
 		return f.Err()

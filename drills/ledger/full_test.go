@@ -27,7 +27,9 @@ func tinyDisk(t *testing.T) string {
 }
 
 func TestDiskFull(t *testing.T) {
-	path := filepath.Join(tinyDisk(t), "orders.ledger")
+	disk := tinyDisk(t)
+	path, ballast := filepath.Join(disk, "orders.ledger"), filepath.Join(disk, "ballast")
+	require.NoError(t, os.WriteFile(ballast, make([]byte, 20_000), 0o600))
 	f, err := ledger.Create(path, "orders")
 	require.NoError(t, err)
 	a, b := lane(t, f), lane(t, f)
@@ -45,6 +47,7 @@ func TestDiskFull(t *testing.T) {
 	require.ErrorIs(t, f.Err(), unix.ENOSPC)
 	assert.LessOrEqual(t, f.MustSee(1 << 62)[0].ID.Seq, uint64(recorded))
 
+	require.NoError(t, os.Remove(ballast), "there is space again")
 	b.Next()
 	require.ErrorIs(t, b.Record(ledger.Acknowledged, 1, 2, ""), unix.ENOSPC, "the error stays")
 	a.Release()

@@ -178,7 +178,7 @@ func (o *oracle) read(rnd *rand.Rand, i int) {
 }
 
 func TestAuditAgreesWithTheOracle(t *testing.T) {
-	for round := range uint64(20_000) {
+	for round := range uint64(10_000) {
 		o := history(rand.New(rand.NewPCG(round, 1)))
 		var end error
 		if o.torn {

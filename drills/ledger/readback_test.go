@@ -96,6 +96,9 @@ func TestReadBackOfAnyTexture(t *testing.T) {
 		require.NoError(t, ledger.AppendReadBack(path, rb))
 		want = append(want, ids)
 	}
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	assert.Contains(t, string(content), `"ranges":[[0,299999],`, "what is dense is one range")
 	got, err := ledger.ReadBacks(path)
 	require.NoError(t, err)
 	require.Len(t, got, len(want))

@@ -10,7 +10,8 @@ type setBuilder struct {
 	bits *bitmap // of the block being filled, or nil
 }
 
-// add adds from..to, both included; from is greater than all that is in.
+// add adds from..to, both included; from is greater than all that is in. The
+// caller joins what touches, or the set is as right and larger.
 func (b *setBuilder) add(from, to uint64) {
 	for {
 		base := from &^ (blockLen - 1)
@@ -30,10 +31,6 @@ func (b *setBuilder) add(from, to uint64) {
 func (b *setBuilder) addRun(r run) {
 	if b.bits != nil {
 		b.bits.add(r)
-		return
-	}
-	if n := len(b.runs); n > 0 && b.runs[n-1].to+1 == r.from {
-		b.runs[n-1].to = r.to
 		return
 	}
 	b.runs = append(b.runs, r)

@@ -80,7 +80,7 @@ func (t *Tracker) forget(horizon timeline.Offset) {
 	t.gaps = slices.DeleteFunc(t.gaps, func(g timeline.Gap) bool { return g.To < horizon })
 }
 
-// read returns the sample as no data if the runner was away.
+// read returns a bad sample as no data if the runner was away.
 func (t *Tracker) read(s timeline.Sample) timeline.Sample {
 	var away time.Duration
 	for _, g := range t.gaps {
@@ -170,7 +170,6 @@ func (t *Tracker) run(since timeline.Offset) []timeline.Sample {
 			break
 		}
 		number = s.N
-		s = t.read(s)
 		if s.Class.Bad() || len(run) > 0 && s.Start-run[len(run)-1].Start > hole {
 			run = run[:0]
 		}

@@ -81,17 +81,23 @@ const never = timeline.Offset(math.MaxInt64)
 // microsecond's rounding of clocks, the bounds contain the truth as long as a
 // request to a service that is up is answered within the bound that trips keeps.
 func (r Readings) Outages() []Downtime {
+	out, _ := r.read()
+	return out
+}
+
+// read returns the outages, and the samples that prove the service down, by index.
+func (r Readings) read() (out []Downtime, bad []int) {
 	sw := sweep{Readings: r, gaps: merge(r.Gaps), trips: newTrips(r.Every)}
 	for i, s := range r.Samples {
 		switch {
 		case s.Class.Good():
 			sw.good(s)
-		case s.Class.Bad() && !sw.gaps.away(s, r.Timeout):
-			sw.bad(i, s)
+		case s.Class.Bad() && sw.bad(i, s):
+			bad = append(bad, i)
 		}
 	}
 	sw.close()
-	return sw.out
+	return sw.out, bad
 }
 
 // sweep walks the samples in the order of their starts.
@@ -110,7 +116,12 @@ type cluster struct {
 	within time.Duration
 	// settled is when all of its bad samples were settled.
 	settled timeline.Offset
-	classes map[timeline.Class]int
+	// seen is the earliest end of a bad sample, inferred the earliest moment at
+	// which one was settled without having ended.
+	seen, inferred timeline.Offset
+	// overtook is the earliest end of a good sample since inferred was set.
+	overtook timeline.Offset
+	classes  map[timeline.Class]int
 }
 
 // good takes a good sample.
@@ -120,6 +131,7 @@ func (sw *sweep) good(s timeline.Sample) {
 			c.Ended = true
 			c.End.Hi = min(c.End.Hi, s.End)
 		}
+		c.overtook = min(c.overtook, s.End)
 		if s.Start < c.End.Hi {
 			return // it may have waited for the end of the outage
 		}
@@ -129,16 +141,20 @@ func (sw *sweep) good(s timeline.Sample) {
 	}
 }
 
-// bad takes sample i, a bad one.
-func (sw *sweep) bad(i int, s timeline.Sample) {
-	if sw.cur == nil || sw.cur.End.Hi <= s.Start {
+// bad takes sample i, a bad one, and tells whether it proves anything.
+func (sw *sweep) bad(i int, s timeline.Sample) bool {
+	if sw.cur != nil && sw.cur.End.Hi <= s.Start {
 		sw.close()
-		sw.open(i)
 	}
 	c := sw.cur
-	settled := sw.gaps.settled(s, c.within)
-	c.settled = max(c.settled, settled)
-	c.Start.Hi = min(c.Start.Hi, settled)
+	if c == nil {
+		c = sw.begin(i)
+	}
+	if sw.gaps.away(s, c.within, sw.Timeout) {
+		return false
+	}
+	sw.cur = c
+	c.settle(s, sw.gaps.settled(s, c.within))
 	c.End = timeline.Interval{Lo: s.Start, Hi: never}
 	c.Ended = false
 	c.Bad++
@@ -146,13 +162,32 @@ func (sw *sweep) bad(i int, s timeline.Sample) {
 	if c.classes[s.Class] > c.classes[c.Class] {
 		c.Class = s.Class
 	}
+	return true
 }
 
-// open begins an outage with sample i.
-func (sw *sweep) open(i int) {
+// settle takes the moment at which a bad sample of the outage was settled. What
+// was inferred from a sample that took too long is dropped when a good sample
+// overtook it: the service was up after all, and it was that one request that lagged.
+func (c *cluster) settle(s timeline.Sample, at timeline.Offset) {
+	if c.overtook <= s.Start {
+		c.inferred, c.overtook = never, never
+	}
+	c.seen = min(c.seen, s.End)
+	c.inferred = min(c.inferred, at)
+	c.settled = max(c.settled, at)
+	c.Start.Hi = min(c.seen, c.inferred)
+}
+
+// begin returns the outage that begins with sample i.
+func (sw *sweep) begin(i int) *cluster {
 	first := sw.Samples[i].Start
-	c := &cluster{within: sw.trips.bound(first), classes: map[timeline.Class]int{}}
-	c.Start = timeline.Interval{Lo: sw.Samples[0].Start, Hi: never}
+	c := &cluster{
+		within: sw.trips.bound(first, sw.late(i)),
+		seen:   never, inferred: never, overtook: never,
+		classes: map[timeline.Class]int{},
+	}
+	c.Start.Lo = sw.Samples[0].Start
+	c.End.Hi = never
 	c.Open = true
 	for j := i - 1; j >= 0; j-- {
 		if g := sw.Samples[j]; g.Class.Good() && g.End <= first {
@@ -160,8 +195,22 @@ func (sw *sweep) open(i int) {
 			break
 		}
 	}
-	sw.cur = c
+	return c
 }
+
+// late returns the largest lateness of a sample around sample i: the runner is as
+// likely to lose that time after a start as before it.
+func (sw *sweep) late(i int) (late time.Duration) {
+	for _, s := range sw.Samples[max(0, i-lateAround):min(len(sw.Samples), i+lateAround)] {
+		if sw.gaps.within(s.Due, s.Start) == 0 { // gaps are counted by themselves
+			late = max(late, time.Duration(s.Start-s.Due))
+		}
+	}
+	return late
+}
+
+// lateAround is how many samples before and after count for late.
+const lateAround = 10
 
 // close adds the outage that the sweep is at to those found.
 func (sw *sweep) close() {

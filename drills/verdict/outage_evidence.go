@@ -47,9 +47,19 @@ func (gs gaps) within(from, to timeline.Offset) time.Duration {
 	return sum
 }
 
-// away tells whether a bad sample says nothing because the runner was away.
-func (gs gaps) away(s timeline.Sample, timeout time.Duration) bool {
+// away tells whether a bad sample says nothing because the runner was away. It
+// was not if it listened without a pause for as long as a good answer takes
+// (within): what it slept through after that does not matter.
+func (gs gaps) away(s timeline.Sample, within, timeout time.Duration) bool {
+	if slow(s, within) && gs.within(s.Start, s.Start+timeline.Offset(within)) == 0 {
+		return false
+	}
 	return s.Away(gs.within(s.Start, s.End), timeout)
+}
+
+// slow tells whether a bad sample took more than twice as long as a good answer.
+func slow(s timeline.Sample, within time.Duration) bool {
+	return within < time.Duration(s.End-s.Start)/2
 }
 
 // settled returns a moment before which the service was certainly down, after
@@ -60,7 +70,7 @@ func (gs gaps) away(s timeline.Sample, timeout time.Duration) bool {
 // slept through in that time is added, as the request may have left, and the
 // answer may have been read, only after it.
 func (gs gaps) settled(s timeline.Sample, within time.Duration) timeline.Offset {
-	if within >= time.Duration(s.End-s.Start)/2 {
+	if !slow(s, within) {
 		return s.End
 	}
 	at := s.Start + timeline.Offset(within)
@@ -75,9 +85,10 @@ func (gs gaps) settled(s timeline.Sample, within time.Duration) timeline.Offset 
 
 // trips keeps the latest good round trips of a series and derives from them how
 // long a service that is up takes to answer at most: as long as the longest of
-// them, and a quarter of the rhythm for what was not seen yet. Samples that the
-// runner slept through, or that may have waited for the end of an outage, are
-// not among them. A long one makes bounds wider, never wrong.
+// them, as late as the runner is just then, and a quarter of the rhythm for what
+// was not seen yet. Samples that the runner slept through, or that may have
+// waited for the end of an outage, are not among them. A long one makes bounds
+// wider, never wrong.
 type trips struct {
 	margin time.Duration
 	latest []timeline.Sample
@@ -101,7 +112,7 @@ func (t *trips) add(s timeline.Sample) {
 
 // bound returns the longest that a good answer takes, judged by what was
 // answered before the given moment; without enough of that there is no bound.
-func (t *trips) bound(before timeline.Offset) time.Duration {
+func (t *trips) bound(before timeline.Offset, late time.Duration) time.Duration {
 	var longest timeline.Offset
 	n := 0
 	for _, s := range slices.Backward(t.latest) {
@@ -116,7 +127,7 @@ func (t *trips) bound(before timeline.Offset) time.Duration {
 	if n < tripsNeeded {
 		return math.MaxInt64
 	}
-	return time.Duration(longest) + t.margin
+	return time.Duration(longest) + late + t.margin
 }
 
 // forget drops the samples that were under way in an outage.

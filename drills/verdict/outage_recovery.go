@@ -62,7 +62,8 @@ func (r Readings) Recovery(w Window, st timeline.Stable, baseline float64) Recov
 		w.By = never
 	}
 	from := w.Disruption.Hi
-	rec := RecoveryTime{Outages: slices.DeleteFunc(r.Outages(), func(d Downtime) bool {
+	outages, bad := r.read()
+	rec := RecoveryTime{Outages: slices.DeleteFunc(outages, func(d Downtime) bool {
 		return d.Start.Hi >= w.Until || (d.Ended && d.End.Hi < w.Disruption.Lo)
 	})}
 	if n := len(rec.Outages); n > 0 {
@@ -74,7 +75,7 @@ func (r Readings) Recovery(w Window, st timeline.Stable, baseline float64) Recov
 		}
 		from = max(from, last.End.Lo+1)
 	}
-	rec.StableAt, rec.Recovered = r.stable(from, st, baseline)
+	rec.StableAt, rec.Recovered = r.stable(from, bad, st, baseline)
 	if rec.Recovered = rec.Recovered && rec.StableAt <= w.By; !rec.Recovered {
 		return rec
 	}
@@ -109,19 +110,20 @@ func (r Readings) unseen(from, to timeline.Offset) time.Duration {
 }
 
 // stable returns when the series had first proven stable, counting only samples
-// that started at from or later.
-func (r Readings) stable(from timeline.Offset, st timeline.Stable, baseline float64) (at timeline.Offset, ok bool) {
+// that started at from or later; bad are the indexes of those that prove it down.
+func (r Readings) stable(from timeline.Offset, bad []int, st timeline.Stable, baseline float64) (at timeline.Offset, ok bool) {
 	if baseline <= 0 {
 		baseline = 1 / r.Every.Seconds()
 	}
-	gs := merge(r.Gaps)
 	run := proof{Stable: st, rate: baseline * st.Share}
 	hole := timeline.Offset(timeline.Hole(r.Every))
 	i := sort.Search(len(r.Samples), func(i int) bool { return r.Samples[i].Start >= from })
-	for _, s := range r.Samples[i:] {
-		switch {
-		case s.Class.Bad() && !gs.away(s, r.Timeout):
-			run.startOver()
+	for ; i < len(r.Samples); i++ {
+		switch s := r.Samples[i]; {
+		case s.Class.Bad():
+			if _, proves := slices.BinarySearch(bad, i); proves {
+				run.startOver()
+			}
 		case s.Class.Good():
 			if n := len(run.starts); n > 0 && s.Start-run.starts[n-1] > hole {
 				run.startOver()

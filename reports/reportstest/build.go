@@ -1,8 +1,10 @@
 package reportstest
 
 import (
+	"fmt"
 	"strings"
 
+	"firedrill/drills/si"
 	"firedrill/drills/verdict"
 )
 
@@ -42,11 +44,11 @@ func (d drill) result() verdict.Result {
 func (d drill) objectives() []verdict.ObjectiveResult {
 	rto := verdict.ObjectiveResult{
 		Name: "rto", Component: "orders-db", Target: d.target, Verdict: verdict.Met, Actual: span(d.end-0.015, d.end+0.015),
-		Series: d.series[0].probe + "/" + d.series[0].client, Fault: "primary-loss",
-		Why: "recovered in 11.43 s (± 0.02 s) against a target of 5 min (slowest: orders-write/fresh)",
+		Series: d.slowest(), Fault: "primary-loss",
+		Why: fmt.Sprintf("recovered in %s against a target of %s (slowest: %s)", d.took(), si.Duration(d.target), d.slowest()),
 	}
 	if d.end > d.target {
-		rto.Verdict, rto.Why = verdict.Missed, "recovered in 11.43 s (± 0.02 s), target 5 s (slowest: orders-write/fresh)"
+		rto.Verdict, rto.Why = verdict.Missed, fmt.Sprintf("recovered in %s, target %s (slowest: %s)", d.took(), si.Duration(d.target), d.slowest())
 	}
 	rpo := verdict.ObjectiveResult{
 		Name: "rpo", Component: "orders-db", Verdict: verdict.Met, Actual: span(0, 0), Lost: ptr(uint64(d.lost)),
@@ -54,12 +56,16 @@ func (d drill) objectives() []verdict.ObjectiveResult {
 	}
 	if d.lost > 0 {
 		rpo.Verdict, rpo.Actual = verdict.Missed, span(2.604, 2.611)
-		rpo.Why = "1,604 of 48,211 acknowledged writes lost, the earliest 2.608 s (± 0.004 s) before the fault; target 0 s"
+		rpo.Why = fmt.Sprintf("%s of %s acknowledged writes lost, the earliest %s before the fault; target 0 s", si.Count(d.lost), si.Count(d.acked), si.Interval(2.604, ptr(2.611)))
 	}
 	return []verdict.ObjectiveResult{rto, rpo, {
 		Name: "rejoin", Component: "orders-db", Target: 120, Verdict: verdict.Met, Actual: span(2.39, 2.44), Why: "db-1 follows db-2",
 	}}
 }
+
+func (d drill) took() si.Reading { return si.Interval(d.end-0.015, ptr(d.end+0.015)) }
+
+func (d drill) slowest() string { return d.series[0].probe + "/" + d.series[0].client }
 
 func (d drill) recovery() verdict.Recovery {
 	if !d.runner {
@@ -110,13 +116,13 @@ func (d drill) remedies() []verdict.RemedyResult {
 
 func (d drill) ledger() verdict.LedgerResult {
 	l := verdict.LedgerResult{
-		Name: "orders-write", Component: "orders-db", Attempted: 48_219, Acknowledged: 48_211, Rejected: 5, Indeterminate: 3,
+		Name: "orders-write", Component: "orders-db", Attempted: d.acked + 8, Acknowledged: d.acked, Rejected: 5, Indeterminate: 3,
 		Lost: uint64(d.lost), LostIDs: []string{}, Stale: 41, StaleLongest: 0.183,
 		IDs: map[string][]string{"indeterminate": {"1:12055", "2:12051", "4:12057"}},
 		ReadBack: []verdict.ReadBackResult{
-			{Member: "db-2", When: "recovered", Primary: true, Rows: 48_212 - uint64(d.lost), Took: 0.38},
-			{Member: "db-3", When: "recovered", Rows: 48_212 - uint64(d.lost), Took: 0.41},
-			{Member: "db-1", When: "rejoined", Rows: 48_212, Took: 0.40},
+			{Member: "db-2", When: "recovered", Primary: true, Rows: d.acked + 1 - uint64(d.lost), Took: 0.38},
+			{Member: "db-3", When: "recovered", Rows: d.acked + 1 - uint64(d.lost), Took: 0.41},
+			{Member: "db-1", When: "rejoined", Rows: d.acked + 1, Took: 0.40},
 		},
 		RecoveryPoint: span(0, 0),
 	}

@@ -51,6 +51,7 @@ type drill struct {
 	series     []series
 	rate       float64 // acknowledged writes per second
 	lost       int
+	acked      uint64
 	confirmed  bool
 	target     float64
 }
@@ -69,7 +70,7 @@ func (d drill) endOf(s series) float64 { return max(d.end+s.lag, 0.4) }
 
 func orders() drill {
 	return drill{
-		from: -20.4, to: 58.7, begin: 0.004, end: 11.425, runner: true, rate: 614, confirmed: true, target: 300,
+		from: -20.4, to: 58.7, begin: 0.004, end: 11.425, runner: true, rate: 614, confirmed: true, target: 300, acked: 48_211,
 		series: []series{
 			{"orders-write", "sql-write", "fresh", "orders-rw", true, 0.05, 0.0021, 1, 0, true, "refused"},
 			{"orders-write", "sql-write", "pooled", "orders-rw", true, 0.05, 0.0008, 1, -0.08, true, "reset"},
@@ -85,7 +86,7 @@ func Met() verdict.Result {
 	d := orders()
 	r := d.result()
 	r.Verdict, r.ExitCode = verdict.Met, verdict.ExitMet
-	r.Sentence = "orders-db recovered in 11.43 s (± 0.02 s) against a target of 5 min; the runner promoted db-2; 0 of 48,211 acknowledged writes lost; everything was put back."
+	r.Sentence = "Orders-db recovered in 11.43 s (± 0.02 s) against a target of 5 min; the runner promoted db-2; 0 of 48,211 acknowledged writes lost; everything was put back."
 	r.Reasons = []string{"every objective was met", "the fault was confirmed by a witness", "everything was put back"}
 	return r
 }
@@ -96,7 +97,7 @@ func Missed() verdict.Result {
 	d.lost, d.end, d.target = 1604, 11.425, 5
 	r := d.result()
 	r.Verdict, r.ExitCode = verdict.Missed, verdict.ExitMissed
-	r.Sentence = "orders-db recovered in 11.43 s (± 0.02 s) against a target of 5 s; the runner promoted db-2; 1,604 of 48,211 acknowledged writes lost; everything was put back."
+	r.Sentence = "Orders-db recovered in 11.43 s (± 0.02 s) against a target of 5 s; the runner promoted db-2; 1,604 of 48,211 acknowledged writes lost; everything was put back."
 	r.Reasons = []string{
 		"rto of orders-db: 11.43 s (± 0.02 s) is longer than the target of 5 s",
 		"rpo of orders-db: 1,604 acknowledged writes are absent from db-2, the earliest acknowledged 2.61 s before the fault",
@@ -118,9 +119,10 @@ func Inconclusive() verdict.Result {
 	r.Sentence = "Nothing is proven about orders-db: the fault primary-loss was never seen to act; everything was put back."
 	r.Reasons = []string{"the fault primary-loss was not confirmed: db-1 still answered on 127.0.11.1:3306 after 5 s"}
 	r.Recovery = verdict.Recovery{By: "none"}
+	r.Picture.Marks = nil
 	for i := range r.Objectives {
 		o := &r.Objectives[i]
-		o.Verdict, o.Actual, o.Lost = verdict.Inconclusive, nil, nil
+		o.Verdict, o.Actual, o.Lost, o.Series = verdict.Inconclusive, nil, nil, ""
 		o.Why = "The fault that it counts from was not confirmed."
 	}
 	r.Remedies = nil
@@ -131,7 +133,7 @@ func Inconclusive() verdict.Result {
 func Dirty() verdict.Result {
 	r := Met()
 	r.Verdict, r.ExitCode = verdict.Dirty, verdict.ExitDirty
-	r.Sentence = "orders-db recovered in 11.43 s (± 0.02 s) against a target of 5 min, but db-1 is not proven to be put back."
+	r.Sentence = "Orders-db recovered in 11.43 s (± 0.02 s) against a target of 5 min, but db-1 is not proven to be put back."
 	r.Cleanup = verdict.Cleanup{Verdict: verdict.Dirty, Leftovers: []string{
 		"fault primary-loss on db-1: start mariadbd: exit status 1 after 30 s; run \"firedrill recover\"",
 		"table firedrill_7f3k.orders on db-1: not reachable",
@@ -172,7 +174,7 @@ func Native() verdict.Result {
 	r := d.result()
 	r.Scenario, r.Topology = "patroni-leader-kill", "orders-patroni"
 	r.Verdict, r.ExitCode = verdict.Met, verdict.ExitMet
-	r.Sentence = "orders-db recovered by itself in 3.22 s (± 0.02 s) against a target of 30 s; 0 of 48,211 acknowledged writes lost; everything was put back."
+	r.Sentence = "Orders-db recovered by itself in 3.22 s (± 0.02 s) against a target of 30 s; 0 of 48,211 acknowledged writes lost; everything was put back."
 	r.Reasons = []string{"every objective was met"}
 	return r
 }
@@ -180,7 +182,7 @@ func Native() verdict.Result {
 // Big is ten minutes with a dozen probes and scattered losses.
 func Big() verdict.Result {
 	d := orders()
-	d.from, d.to, d.end, d.lost, d.target = -60.2, 541.7, 48.61, 100_000, 60
+	d.from, d.to, d.end, d.lost, d.target, d.acked = -60.2, 541.7, 48.61, 100_000, 60, 368_400
 	d.series = nil
 	for i := range 12 {
 		s := series{
@@ -194,9 +196,8 @@ func Big() verdict.Result {
 	}
 	r := d.result()
 	r.Verdict, r.ExitCode = verdict.Missed, verdict.ExitMissed
-	r.Sentence = "orders-db recovered in 48.61 s (± 0.02 s) against a target of 60 s; the runner promoted db-2; 100,000 of 368,400 acknowledged writes lost; everything was put back."
+	r.Sentence = "Orders-db recovered in 48.61 s (± 0.02 s) against a target of 60 s; the runner promoted db-2; 100,000 of 368,400 acknowledged writes lost; everything was put back."
 	l := &r.Ledgers[0]
-	l.Acknowledged, l.Attempted = 368_400, 368_412
 	l.LostIDs = make([]string, 0, 100_000)
 	for i := range 100_000 { // every other one: nothing to join into ranges
 		l.LostIDs = append(l.LostIDs, fmt.Sprintf("%d:%d", i%4+1, 120_000+i/4*2))

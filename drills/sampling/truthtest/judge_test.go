@@ -46,10 +46,10 @@ func newJudge(t *testing.T, l look, rec recording, i int, facts []fact, sc *scor
 	}
 	var trips []timeline.Offset
 	for _, s := range j.Samples {
-		if s.Class.Good() && !j.downDuring(s) && !j.away(s.Start, s.End) {
+		if s.Class.Good() && !j.downDuring(s) && !j.paused(s.Start, s.End) {
 			trips = append(trips, s.End-s.Start)
 		}
-		if !j.away(s.Due, s.Start) {
+		if !j.paused(s.Due, s.Start) {
 			j.late = max(j.late, time.Duration(s.Start-s.Due))
 		}
 	}
@@ -64,10 +64,15 @@ func (j *judge) downDuring(s timeline.Sample) bool {
 	return slices.ContainsFunc(j.truths, func(tr truth) bool { return s.End >= tr.down.Lo && s.Start <= tr.up.Hi })
 }
 
-// away tells whether the runner was away in a stretch, give or take a sample.
+// paused tells whether the runner did not run at some moment of a stretch.
+func (j *judge) paused(from, to timeline.Offset) bool {
+	return slices.ContainsFunc(j.Gaps, func(g timeline.Gap) bool { return g.To > from && g.From < to })
+}
+
+// away does so, give or take a sample.
 func (j *judge) away(from, to timeline.Offset) bool {
 	every := timeline.Offset(j.Every)
-	return slices.ContainsFunc(j.Gaps, func(g timeline.Gap) bool { return g.To >= from-every && g.From <= to+every })
+	return j.paused(from-every, to+every)
 }
 
 // missable tells whether the samples need not show an outage: it is shorter than
@@ -130,7 +135,7 @@ func (j *judge) length(got verdict.Downtime, first, last truth, n int) {
 	if !bounded || time.Duration(last.up.Hi-first.down.Lo) < lo || time.Duration(last.up.Lo-first.down.Hi) > hi {
 		j.fail("length", got, []truth{first, last})
 	}
-	if n > 1 || first.mode == thaw || j.away(got.Start.Lo, got.End.Hi) {
+	if n > 1 || first.mode == thaw || j.away(got.Start.Lo, got.Start.Hi) || j.away(got.End.Lo, got.End.Hi) {
 		return
 	}
 	ratio := float64(hi-lo) / float64(2*(j.Every+j.late+j.trip))

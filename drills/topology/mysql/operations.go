@@ -236,3 +236,6 @@ func pause(ctx context.Context, d time.Duration) error {
 		return ctx.Err()
 	}
 }
+
+// Exec executes one statement. The server's own error is wrapped.
+func (s *Server) Exec(ctx context.Context, query string) error { return s.run(ctx, "", query) }

@@ -35,6 +35,13 @@ func Problem(cfg Config, address string, err error) string {
 	return oneLine(err.Error())
 }
 
+// Answered tells whether an error is the server's own answer, rather than the
+// lack of one.
+func Answered(err error) bool {
+	var e *driverpkg.MySQLError
+	return errors.As(err, &e)
+}
+
 func refusal(cfg Config, address string, e *driverpkg.MySQLError, err error) string {
 	switch e.Number {
 	case 1045, 1698:

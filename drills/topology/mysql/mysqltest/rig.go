@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"syscall"
 	"testing"
 	"time"
 
@@ -214,3 +215,9 @@ func (c Control) Start(ctx context.Context) error { return c.S.Start(ctx) }
 
 // Stop implements topology.Control.
 func (c Control) Stop(ctx context.Context) error { return c.S.Stop(ctx) }
+
+// Hang stops a server where it is (SIGSTOP).
+func (r *Rig) Hang(name string) {
+	r.T.Helper()
+	require.NoError(r.T, syscall.Kill(r.Server(name).PID(r.T.Context()), syscall.SIGSTOP))
+}

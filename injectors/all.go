@@ -1,0 +1,21 @@
+// Package injectors holds the kinds of faults, one file each.
+package injectors
+
+import (
+	"firedrill/drills"
+	"firedrill/drills/kind"
+	"firedrill/drills/topology"
+)
+
+// All is the catalogue of faults. Undoing one in another process needs the
+// catalogues that its members' controls are built from.
+func All(k topology.Kinds) kind.Catalogue[drills.Injector] {
+	return kind.Of("fault",
+		kind.New("process-kill", "Kills a member's processes; undone by starting it again.", processKillDefaults, newProcessKill(k)),
+		kind.New("process-pause", "Stops a member's processes where they are (SIGSTOP); undone by letting them go on.", ProcessPauseSpec{}, newProcessPause(k)),
+		kind.New("process-stop", "Shuts a member down gracefully; undone by starting it again.", ProcessStopSpec{}, newProcessStop(k)),
+		kind.New("systemd-stop", "Stops a unit of systemd; undone by starting it again.", SystemdStopSpec{}, newSystemdStop(k)),
+		kind.New("network-partition", "Cuts a member off from its peers or from everybody (nftables); undone by removing the rules.", networkPartitionDefaults, newNetworkPartition),
+		kind.New("exec", "Runs commands that make, undo and confirm a fault.", execDefaults, newExec),
+	)
+}

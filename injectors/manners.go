@@ -1,0 +1,128 @@
+package injectors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"firedrill/drills/spec"
+)
+
+// manners is how an address answers a stranger who knows nothing of its protocol.
+type manners struct {
+	Answers answer `json:"answers"`
+	// Took is how long the answer took.
+	Took spec.Duration `json:"took,omitempty"`
+}
+
+type answer string
+
+const (
+	// absent: no connection came about.
+	absent answer = "not at all"
+	// silent: it accepts connections and says nothing that way.
+	silent answer = "by accepting"
+	// greets: it speaks first, or hangs up.
+	greets answer = "with a greeting"
+	// replies: it reacts to a line that makes sense in no protocol but a few.
+	replies answer = "to a line"
+)
+
+const (
+	// greetingTime is how long a greeting is waited for before the line is sent.
+	greetingTime = 300 * time.Millisecond
+	// replyTime is how long a reaction may take.
+	replyTime = time.Second
+)
+
+// line provokes an answer, an error message or a hang-up from most servers.
+const line = "PING\r\n\r\n"
+
+// learn finds out the manners of an address.
+func learn(ctx context.Context, address string) manners {
+	for _, a := range []answer{greets, replies} {
+		begin := time.Now()
+		wait := greetingTime
+		if a == replies {
+			wait = replyTime
+		}
+		switch err := exchange(ctx, address, a, wait); {
+		case err == nil:
+			return manners{Answers: a, Took: spec.Duration(time.Since(begin))}
+		case !errors.Is(err, errUnanswered):
+			return manners{Answers: absent}
+		}
+	}
+	return manners{Answers: silent}
+}
+
+// errUnanswered says that a connection came about and nothing was said on it.
+var errUnanswered = errors.New("no answer")
+
+// exchange connects and waits for the answer. It returns nil if there was any.
+func exchange(ctx context.Context, address string, a answer, wait time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if a == silent {
+		return nil
+	}
+	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if a == replies {
+		if _, err := io.WriteString(c, line); err != nil {
+			return err
+		}
+	}
+	_, err = c.Read(make([]byte, 1))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("%s: %w within %s", address, errUnanswered, wait)
+	}
+	return nil // a byte, or it hung up: somebody is there
+}
+
+// asBefore returns nil if the address answers as well as it did when m was learnt.
+func (m manners) asBefore(ctx context.Context, address string) error {
+	if m.Answers == absent {
+		return nil
+	}
+	return exchange(ctx, address, m.Answers, replyTime)
+}
+
+// refused returns nil if the address refuses connections.
+func refused(ctx context.Context, address string) error {
+	err := exchange(ctx, address, silent, replyTime)
+	if errors.Is(err, unix.ECONNREFUSED) {
+		return nil
+	}
+	if err == nil {
+		return fmt.Errorf("%s accepts connections", address)
+	}
+	return err
+}
+
+// unanswered returns nil, and what was seen, if a connection comes to nothing: for
+// ten times as long as an answer took before, within bounds.
+func (m manners) unanswered(ctx context.Context, address string) (string, error) {
+	wait := min(max(10*m.Took.Std(), 50*time.Millisecond), replyTime)
+	err := exchange(ctx, address, m.Answers, wait)
+	switch {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case err == nil:
+		return "", fmt.Errorf("%s answers", address)
+	case errors.Is(err, errUnanswered), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("%s has not answered for %s (it did %s in %s before)", address, wait, m.Answers, m.Took.Std().Round(10*time.Microsecond)), nil
+	}
+	return "", err
+}

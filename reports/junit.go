@@ -1,0 +1,132 @@
+package reports
+
+import (
+	"encoding/xml"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/jstemmer/go-junit-report/v2/junit"
+
+	"firedrill/drills/verdict"
+)
+
+// JUnit writes junit.xml: one suite each for objectives, faults, probes and
+// cleanup, with one case per objective, per fault's confirmation, per probe's
+// validity, and for the cleanup. A missed objective is a failure; dirty and
+// inconclusive are errors; what did not run is skipped. What was measured is in
+// each suite's properties, because a case has none in this format.
+func JUnit(w io.Writer, r verdict.Result) error {
+	all := junit.Testsuites{Name: xmlText(r.Scenario), Time: jsec(r.FinishedAt.Sub(r.StartedAt).Seconds())}
+	for i, s := range []junit.Testsuite{junitObjectives(r), junitFaults(r), junitProbes(r), junitCleanup(r)} {
+		s.ID, s.Hostname = i, xmlText(r.Runner.Host)
+		s.Name = "firedrill." + xmlText(r.Scenario) + "." + s.Name
+		s.SetTimestamp(r.StartedAt.UTC())
+		if s.Time == "" {
+			s.Time = "0.000"
+		}
+		for k := range s.Testcases {
+			s.Testcases[k].Classname = s.Name
+		}
+		all.AddSuite(s)
+	}
+	if _, err := io.WriteString(w, xml.Header); err != nil {
+		return fmt.Errorf("write JUnit report of run %s: %w", r.RunID, err)
+	}
+	if err := all.WriteXML(w); err != nil {
+		return fmt.Errorf("write JUnit report of run %s: %w", r.RunID, err)
+	}
+	return nil
+}
+
+func junitObjectives(r verdict.Result) junit.Testsuite {
+	s := junit.Testsuite{Name: "objectives"}
+	props(&s, "run_id", r.RunID, "topology", r.Topology, "verdict", r.Verdict, "sentence", sentence(r))
+	for _, o := range r.Objectives {
+		c := junit.Testcase{Name: xmlText(o.Name + " " + o.Component), Status: o.Verdict}
+		key := o.Name + "." + o.Component + "."
+		props(&s, key+"target_s", number(o.Target))
+		if o.Actual != nil {
+			props(&s, key+"actual.lo_s", number(o.Actual.Lo))
+			if o.Actual.Hi != nil {
+				props(&s, key+"actual.hi_s", number(*o.Actual.Hi))
+				if o.Name == "rto" {
+					c.Time = jsec(*o.Actual.Hi)
+				}
+			}
+		}
+		if o.Lost != nil {
+			props(&s, key+"lost", fmt.Sprint(*o.Lost))
+		}
+		outcome(&c, r, o)
+		s.AddTestcase(c)
+	}
+	return s
+}
+
+// outcome fills in how a case ended.
+func outcome(c *junit.Testcase, r verdict.Result, o verdict.ObjectiveResult) {
+	switch {
+	case o.Verdict == verdict.Met:
+	case o.Verdict == verdict.Missed:
+		c.Failure = result("missed", o.Why)
+	case r.Verdict == verdict.Aborted && o.Actual == nil:
+		c.Skipped = result("not run", o.Why)
+	default:
+		c.Error = result("inconclusive", o.Why)
+	}
+	c.SystemOut = &junit.Output{Data: xmlText(fmt.Sprintf("actual %s, target %s", reading(o.Actual), number(o.Target)+" s"))}
+}
+
+func junitFaults(r verdict.Result) junit.Testsuite {
+	s := junit.Testsuite{Name: "faults"}
+	for _, f := range r.Faults {
+		c := junit.Testcase{Name: xmlText("fault " + f.Name + " confirmed")}
+		switch k := faultCheck(f); k.State {
+		case "bad":
+			c.Error = result("inconclusive", k.Text)
+		case "unknown":
+			c.Skipped = result("not run", k.Text)
+		default:
+			c.SystemOut = &junit.Output{Data: xmlText(k.Text)}
+			props(&s, f.Name+".targets", strings.Join(f.Targets, " "), f.Name+".effective.lo", f.Effective.Lo.UTC().Format(time.RFC3339Nano))
+			if f.Effective.Hi != nil {
+				props(&s, f.Name+".effective.hi", f.Effective.Hi.UTC().Format(time.RFC3339Nano))
+			}
+		}
+		s.AddTestcase(c)
+	}
+	return s
+}
+
+func junitProbes(r verdict.Result) junit.Testsuite {
+	s := junit.Testsuite{Name: "probes"}
+	for _, p := range r.Probes {
+		name := p.Name + "/" + p.Client
+		c := junit.Testcase{Name: xmlText("probe " + name + " valid")}
+		props(&s, name+".samples", fmt.Sprint(p.Samples), name+".ok", fmt.Sprint(p.OK), name+".no_data", fmt.Sprint(p.NoData),
+			name+".late_p99_s", number(p.LateP99), name+".outages", fmt.Sprint(len(p.Outages)))
+		if p.Recovery != nil && p.Recovery.Hi != nil {
+			props(&s, name+".recovery.lo_s", number(p.Recovery.Lo), name+".recovery.hi_s", number(*p.Recovery.Hi))
+		}
+		switch {
+		case p.Samples == 0:
+			c.Skipped = result("not run", "no samples were taken")
+		case p.Samples == p.NoData:
+			c.Error = result("inconclusive", "no sample has data")
+		}
+		s.AddTestcase(c)
+	}
+	return s
+}
+
+func junitCleanup(r verdict.Result) junit.Testsuite {
+	s := junit.Testsuite{Name: "cleanup"}
+	c := junit.Testcase{Name: "everything put back"}
+	if r.Cleanup.Verdict != "clean" {
+		c.Error = result("dirty", cleanupCheck(r.Cleanup).Text)
+	}
+	s.AddTestcase(c)
+	return s
+}

@@ -1,0 +1,77 @@
+package scenarios_test
+
+import (
+	"io/fs"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"firedrill/drills"
+	"firedrill/drills/remedies"
+	"firedrill/drills/timeline"
+	"firedrill/drills/topology/builtin"
+	"firedrill/injectors"
+	"firedrill/probes"
+	"firedrill/scenarios"
+)
+
+// The library is tested with the real plug-ins.
+func plugins() (drills.Catalogues, scenarios.Kinds) {
+	t := builtin.Kinds()
+	c := drills.Catalogues{Injectors: injectors.All(t), Probes: probes.All(), Remedies: remedies.All(), Topology: t}
+	return c, scenarios.Kinds{
+		Faults: c.Injectors.Entries(), Probes: c.Probes.Entries(), Remedies: c.Remedies.Entries(),
+		Components: t.Components.Entries(), Controls: t.Controls.Entries(), Routes: t.Routes.Entries(),
+	}
+}
+
+func TestLibraryFitsALab(t *testing.T) {
+	c, k := plugins()
+	top, err := scenarios.LoadTopology("testdata/good/lab-topology.yaml", k)
+	require.NoError(t, err)
+	files, err := fs.Glob(scenarios.Library(), "*.yaml")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	readme, err := fs.ReadFile(scenarios.Library(), "README.md")
+	require.NoError(t, err)
+	for _, file := range files {
+		t.Run(file, func(t *testing.T) {
+			name := strings.TrimSuffix(file, ".yaml")
+			f, err := scenarios.Load(name, map[string]string{"rto": "30s"}, k)
+			require.NoError(t, err)
+			assert.Equal(t, name, f.Metadata.Name)
+			assert.Contains(t, string(readme), "`"+name+"`")
+			d, err := scenarios.Compile(f, top, c)
+			require.NoError(t, err)
+			assert.Equal(t, []timeline.Objective{
+				{Name: "rto", Component: "orders-db", Target: 30 * time.Second},
+				{Name: "rpo", Component: "orders-db", Target: 0},
+			}, d.Plan.Objectives)
+		})
+	}
+}
+
+func TestPrimaryLossMeasuresWhatClientsGet(t *testing.T) {
+	c, k := plugins()
+	top, err := scenarios.LoadTopology("testdata/good/lab-topology.yaml", k)
+	require.NoError(t, err)
+	f, err := scenarios.Load("mysql-primary-loss", map[string]string{"signal": "TERM"}, k)
+	require.NoError(t, err)
+	d, err := scenarios.Compile(f, top, c)
+	require.NoError(t, err)
+	var judged []string
+	for _, s := range d.Plan.Series {
+		assert.Equal(t, "127.0.0.10:3306", s.Address, s.Name())
+		if s.Judged {
+			judged = append(judged, s.Name())
+		}
+	}
+	assert.Equal(t, []string{"write/fresh", "write/pooled", "read/fresh", "read/pooled"}, judged)
+	require.Len(t, d.Plan.Faults, 1)
+	assert.Equal(t, "primary of orders-db", d.Plan.Faults[0].Target)
+	assert.JSONEq(t, `{"signal":"TERM"}`, string(d.Faults[0].With))
+	assert.Len(t, d.Plan.Remedies, 2)
+}
