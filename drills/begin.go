@@ -31,7 +31,7 @@ func begin(ctx context.Context, d *Drill, o Options) (_ *run, err error) {
 	r := &run{
 		d: d, o: o, lock: lock, clock: timeline.NewClock(),
 		rng:  rand.New(rand.NewPCG(o.Seed, 0)),
-		keep: map[string]topology.State{}, ledgers: ledgers{},
+		keep: map[string]topology.State{}, ledgers: ledgers{}, survived: map[*topology.Member]bool{},
 	}
 	defer func() {
 		if err != nil {

@@ -47,7 +47,18 @@ func (r *run) steady(ctx context.Context) error {
 
 // auditRecovered reads the ledgers back from every survivor, while the faulted
 // members are still out.
-func (r *run) auditRecovered(ctx context.Context) error { return r.audit(ctx, ledger.Recovered) }
+func (r *run) auditRecovered(ctx context.Context) error {
+	return r.audit(ctx, ledger.Recovered, func(m *topology.Member) bool {
+		r.survived[m] = true
+		return true
+	})
+}
+
+// auditReturned reads the ledgers back from the members that were out and are
+// back, before anything is done to them: what only they have is the divergence.
+func (r *run) auditReturned(ctx context.Context) error {
+	return r.audit(ctx, ledger.Rejoined, func(m *topology.Member) bool { return !r.survived[m] })
+}
 
 // auditRejoined reads them back once more from every member, after the last
 // write.
@@ -56,12 +67,13 @@ func (r *run) auditRejoined(ctx context.Context) error {
 	if err := r.closeLedgers(); err != nil {
 		return fmt.Errorf("close ledgers: %w", err)
 	}
-	return r.audit(ctx, ledger.Rejoined)
+	return r.audit(ctx, ledger.Rejoined, func(*topology.Member) bool { return true })
 }
 
-// audit reads every ledger back from every member that answers. A member that
-// cannot be read is recorded as such: the verdict knows what it may not say.
-func (r *run) audit(ctx context.Context, when string) error {
+// audit reads every ledger back from those members that answer and are wanted. A
+// member that cannot be read is recorded as such: the verdict knows what it may
+// not say.
+func (r *run) audit(ctx context.Context, when string, want func(*topology.Member) bool) error {
 	done := map[string]bool{}
 	for i, s := range r.d.Series {
 		p := r.d.Plan.Series[i]
@@ -76,6 +88,9 @@ func (r *run) audit(ctx context.Context, when string) error {
 			continue
 		}
 		for _, m := range survivors(s.Component, state) {
+			if !want(m) {
+				continue
+			}
 			primary := slices.Contains(state.With(topology.Primary), m.Name())
 			if err := r.readBack(ctx, p.Ledger, k, s.Component, m, when, primary); err != nil {
 				return err

@@ -74,14 +74,14 @@ func Run(ctx context.Context, d *Drill, o Options) (clean bool, err error) {
 	defer done()
 	back := []stage{
 		{timeline.PhaseRevert, r.revert},
+		{timeline.PhaseAudit, r.auditReturned},
 		{timeline.PhaseRejoin, r.rejoin},
+		{timeline.PhaseSteady, r.steady},
+		{timeline.PhaseAudit, r.auditRejoined},
 	}
-	if stopped == nil {
-		back = append(back,
-			stage{timeline.PhaseSteady, r.steady},
-			stage{timeline.PhaseAudit, r.auditRejoined})
-	} else {
+	if stopped != nil {
 		r.note(timeline.StopRequested{Why: stopped.Error()})
+		back = []stage{{timeline.PhaseRevert, r.revert}, {timeline.PhaseRejoin, r.rejoin}}
 	}
 	for _, s := range append(back, stage{do: r.sweep}) {
 		if err := r.stages(undo, []stage{s}); err != nil {
@@ -141,4 +141,6 @@ type run struct {
 	// effective is when the last measured fault was confirmed.
 	effective timeline.Offset
 	leftovers []string
+	// survived are the members that answered when the service had recovered.
+	survived map[*topology.Member]bool
 }

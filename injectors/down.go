@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"firedrill/drills"
@@ -56,7 +57,7 @@ func (s subject) down(ctx context.Context, ctl topology.Control, killed []proc.I
 			said += fmt.Sprintf(" with %d below it", more)
 		}
 	}
-	if st.Running && !childrenMayListen {
+	if st.Running && !(childrenMayListen && s.had(st.PIDs)) {
 		return restarted(said, killed, st)
 	}
 	if s.Manners.Answers == absent {
@@ -70,6 +71,13 @@ func (s subject) down(ctx context.Context, ctl topology.Control, killed []proc.I
 		return fmt.Sprintf("%s, but %v", said, err), nil
 	}
 	return "", err
+}
+
+// had tells whether the main one of the processes is one that the member had
+// before: a child that its control takes for the main process now.
+func (s subject) had(pids []int) bool {
+	now := identify(pids)
+	return len(now) > 0 && slices.Contains(s.Processes, now[0].ID)
 }
 
 // restarted tells a member that runs again from one that still runs.

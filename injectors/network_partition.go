@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"firedrill/drills"
@@ -115,7 +116,7 @@ func (f *networkPartition) Inject(ctx context.Context, t drills.Target, undo dri
 		return err
 	}
 	for _, s := range scripts {
-		if !containsPlace(u.Places, s.place) {
+		if !slices.Contains(u.Places, s.place) {
 			return fmt.Errorf("make rules on %s: the undo does not cover it", s.place.name())
 		}
 		if err := ctx.Err(); err != nil {
@@ -162,17 +163,17 @@ type script struct {
 // scripts writes the rules, one script per place.
 func (f *networkPartition) scripts(ctx context.Context, t drills.Target, table string) ([]script, error) {
 	var out []script
-	for _, m := range t.Members {
+	for i, m := range t.Members {
 		c, err := f.cut(ctx, t, m)
 		if err != nil {
 			return nil, err
 		}
-		p := f.place(m)
-		if n := len(out) - 1; n >= 0 && out[n].place == p {
-			out[n].text += c.rules(table, len(out[n].text))
-			continue
+		at := slices.IndexFunc(out, func(s script) bool { return s.place == f.place(m) })
+		if at < 0 {
+			at = len(out)
+			out = append(out, script{place: f.place(m), text: begin(table)})
 		}
-		out = append(out, script{place: p, text: begin(table) + c.rules(table, 0)})
+		out[at].text += c.rules(table, i)
 	}
 	return out, nil
 }

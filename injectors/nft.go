@@ -18,8 +18,6 @@ type place struct {
 	Namespace string    `json:"namespace,omitempty"`
 }
 
-func containsPlace(ps []place, p place) bool { return slices.Contains(ps, p) }
-
 func (p place) name() string {
 	n := "this host"
 	if !p.Host.Local() {

@@ -19,6 +19,7 @@ import (
 type lab struct {
 	definition
 	places
+	home     string
 	accounts Accounts
 	servers  []*Server
 	proxy    *HAProxy
@@ -35,7 +36,7 @@ func open(home, name string, progress func(string)) (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{definition: d, places: p, progress: progress}
+	l := &lab{definition: d, places: p, home: home, progress: progress}
 	for n := 1; n <= members; n++ {
 		member := fmt.Sprintf("db-%d", n)
 		l.servers = append(l.servers, &Server{

@@ -43,6 +43,9 @@ func (l *lab) writeTopology() error {
 	return nil
 }
 
+// TopologyName is the name of a lab's topology.
+func TopologyName(lab string) string { return "lab-" + lab }
+
 func (l *lab) topology() (topology.File, error) {
 	c, err := l.component()
 	if err != nil {
@@ -50,7 +53,7 @@ func (l *lab) topology() (topology.File, error) {
 	}
 	return topology.File{
 		APIVersion: "firedrill/v1", Kind: "Topology",
-		Metadata: topology.Meta{Name: "lab-" + l.Name, Description: l.About},
+		Metadata: topology.Meta{Name: TopologyName(l.Name), Description: l.About},
 		Spec: topology.Spec{
 			Network:    topology.Network{Namespace: l.namespace},
 			Sites:      []topology.Site{{Name: "a"}, {Name: "b"}},
@@ -67,6 +70,10 @@ func (l *lab) component() (topology.ComponentSpec, error) {
 	if err := rpo.UnmarshalJSON([]byte(`"` + l.rpo + `"`)); err != nil {
 		return topology.ComponentSpec{}, err
 	}
+	reclone, err := l.recloneCommand()
+	if err != nil {
+		return topology.ComponentSpec{}, err
+	}
 	c := topology.ComponentSpec{
 		Name: Component, Kind: "mysql", Failover: "runner",
 		Objectives: topology.Objectives{RPO: &rpo},
@@ -74,6 +81,7 @@ func (l *lab) component() (topology.ComponentSpec, error) {
 			User: AdminUser, Password: l.secret(adminSecret),
 			Application: mysql.Account{User: AppUser, Password: l.secret(appSecret)},
 			Replication: mysql.Replication{User: ReplUser, Password: l.secret(replSecret)},
+			Reclone:     reclone,
 		}),
 	}
 	for i, s := range l.servers {

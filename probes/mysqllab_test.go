@@ -50,26 +50,27 @@ func real(t testing.TB) {
 // with lanes.
 func newWorld(t testing.TB, members, lanes int) *world {
 	real(t)
-	w := &world{t: t, servers: labtest.Cluster(t, members), clock: timeline.NewClock()}
+	return worldOf(t, labtest.Cluster(t, members), t.TempDir(), lanes)
+}
+
+// worldOf has its ledger in dir.
+func worldOf(t testing.TB, servers []*lab.Server, dir string, lanes int) *world {
+	w := &world{t: t, servers: servers, clock: timeline.NewClock()}
 	w.c = componentOf(t, w.servers)
 	w.kind = build(t, "mysql-write", `{}`).(drills.LedgerKind)
 	require.NoError(t, w.kind.Prepare(t.Context(), w.c, runID))
-	w.newLedger(lanes)
-	return w
-}
-
-func (w *world) newLedger(lanes int) {
-	w.path = filepath.Join(w.t.TempDir(), "ledger.bin")
+	w.path = filepath.Join(dir, "ledger.bin")
 	f, err := ledger.Create(w.path, "orders", ledger.WithLanes(lanes))
-	require.NoError(w.t, err)
+	require.NoError(t, err)
 	w.file = f
-	w.t.Cleanup(func() { _ = f.Close() })
+	t.Cleanup(func() { _ = f.Close() })
+	return w
 }
 
 func componentOf(t testing.TB, servers []*lab.Server) *topology.Component {
 	a := servers[0].Accounts
 	for name, v := range map[string]string{"FD_ADMIN": a.Admin, "FD_APP": a.App, "FD_REPL": a.Repl} {
-		require.NoError(t, os.Setenv(name, v))
+		t.Setenv(name, v)
 	}
 	s := topology.ComponentSpec{Name: "orders-db", Kind: "mysql", Failover: "none", With: []byte(`{
 		"user": "firedrill_admin", "password": "env:FD_ADMIN",

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -111,7 +112,7 @@ func (k *mysqlWrite) ReadBack(ctx context.Context, c *topology.Component, runID 
 }
 
 // errStop ends a reading whose reader has seen enough.
-var errStop = fmt.Errorf("the reader stopped")
+var errStop = errors.New("the reader stopped")
 
 func (k *mysqlWrite) readBack(ctx context.Context, c *topology.Component, runID string, from *topology.Member, yield func(ledger.ID) bool) (stopped bool, err error) {
 	at, cfg, err := k.place(c, runID)

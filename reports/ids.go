@@ -20,7 +20,7 @@ import (
 // plain text, and after it for what is compressed.
 const (
 	plainLimit  = 48 << 10
-	packedLimit = 384 << 10
+	packedLimit = 320 << 10
 )
 
 // idRange is a stretch of one writer's sequence.
@@ -38,7 +38,7 @@ func joinIDs(ids []string) []string {
 		if r, ok := parseID(id); ok {
 			ranges = append(ranges, r)
 		} else {
-			odd = append(odd, plain(id))
+			odd = append(odd, id)
 		}
 	}
 	slices.SortFunc(ranges, func(a, b idRange) int {
@@ -95,7 +95,7 @@ func newDownload(runID string, l verdict.LedgerResult, lost []string) download {
 	if b.Len() == 0 {
 		return download{}
 	}
-	text := fmt.Sprintf("# Ledger %s of run %s: writer:sequence, neighbours joined.\n%s", plain(l.Name), plain(runID), b.String())
+	text := fmt.Sprintf("# Ledger %s of run %s: writer:sequence, neighbours joined.\n%s", l.Name, runID, b.String())
 	if len(text) <= plainLimit {
 		d.URL = template.URL("data:text/plain;charset=utf-8," + url.PathEscape(text)) //nolint:gosec // escaped
 		return d
@@ -110,7 +110,7 @@ func newDownload(runID string, l verdict.LedgerResult, lost []string) download {
 }
 
 func section(b *bytes.Buffer, class string, ids []string) {
-	fmt.Fprintf(b, "\n# %s\n%s\n", plain(class), strings.Join(ids, "\n"))
+	fmt.Fprintf(b, "\n# %s\n%s\n", class, strings.Join(ids, "\n"))
 }
 
 // pack compresses text; writing to memory does not fail.

@@ -18,6 +18,7 @@ import (
 // inconclusive are errors; what did not run is skipped. What was measured is in
 // each suite's properties, because a case has none in this format.
 func JUnit(w io.Writer, r verdict.Result) error {
+	r = plainly(r)
 	all := junit.Testsuites{Name: xmlText(r.Scenario), Time: jsec(r.FinishedAt.Sub(r.StartedAt).Seconds())}
 	for i, s := range []junit.Testsuite{junitObjectives(r), junitFaults(r), junitProbes(r), junitCleanup(r)} {
 		s.ID, s.Hostname = i, xmlText(r.Runner.Host)

@@ -30,8 +30,8 @@ var mdEscapes = strings.NewReplacer(
 	`\`, `\\`, "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`, "]", `\]`, "<", "&lt;", ">", "&gt;", "&", "&amp;", "|", `\|`, "#", `\#`, "~", `\~`, "@", "&#64;",
 )
 
-// md writes text that is to be read as it is: no markup, no mentions, one line.
-func md(s string) string { return mdEscapes.Replace(plain(s)) }
+// md writes text that is to be read as it is: no markup, no mentions.
+func md(s string) string { return mdEscapes.Replace(s) }
 
 // cell is md for a table's cell, where nothing must be there.
 func cell(s string) string {
@@ -43,7 +43,7 @@ func cell(s string) string {
 
 // code writes text for machines. A code span has no escapes of its own.
 func code(s string) string {
-	s = strings.ReplaceAll(strings.ReplaceAll(plain(s), "`", "'"), "|", "\u00a6")
+	s = strings.ReplaceAll(strings.ReplaceAll(s, "`", "'"), "|", "\u00a6")
 	if s == "" {
 		return "–"
 	}

@@ -24,26 +24,27 @@ func Summary(w io.Writer, r verdict.Result, dir string) error {
 }
 
 func summary(w io.Writer, r verdict.Result, dir string, colour bool) error {
+	r = plainly(r)
 	var b bytes.Buffer
 	v := verdictWord(r.Verdict)
-	fmt.Fprintf(&b, "\n%s  %s on %s\n\n", paint(v.Class, strings.ToUpper(v.Text), colour), plain(r.Scenario), plain(r.Topology))
+	fmt.Fprintf(&b, "\n%s  %s on %s\n\n", paint(v.Class, strings.ToUpper(v.Text), colour), r.Scenario, r.Topology)
 	for _, line := range fold(sentence(r), summaryWidth-2) {
 		fmt.Fprintf(&b, "  %s\n", line)
 	}
 	if r.Verdict != verdict.Met {
 		for _, reason := range r.Reasons {
-			bulletLine(&b, plain(reason))
+			bulletLine(&b, reason)
 		}
 	}
 	summaryObjectives(&b, r, colour)
 	if r.Cleanup.Verdict == verdict.Dirty {
 		b.WriteString("\n  Not proven to be put back (run \"firedrill recover\"):\n")
 		for _, l := range r.Cleanup.Leftovers {
-			bulletLine(&b, plain(l))
+			bulletLine(&b, l)
 		}
 	}
 	if dir != "" {
-		fmt.Fprintf(&b, "\n  report  %s\n", plain(filepath.Join(dir, "report.html")))
+		fmt.Fprintf(&b, "\n  report  %s\n", tty.Plain(filepath.Join(dir, "report.html")))
 	}
 	if _, err := w.Write(b.Bytes()); err != nil {
 		return fmt.Errorf("write summary of run %s: %w", r.RunID, err)
@@ -68,7 +69,7 @@ func summaryObjectives(b *bytes.Buffer, r verdict.Result, colour bool) {
 	}
 	rows := [][]string{{"objective", "target", "actual", ""}}
 	for _, o := range objectives(r) {
-		rows = append(rows, []string{plain(o.Component + " " + o.Name), o.Target, o.Actual.String(), o.Verdict.Class})
+		rows = append(rows, []string{o.Component + " " + o.Name, o.Target, o.Actual.String(), o.Verdict.Class})
 	}
 	var wide [3]int
 	for _, row := range rows {

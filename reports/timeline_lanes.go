@@ -1,14 +1,10 @@
 package reports
 
 import (
-	"cmp"
 	"fmt"
-	"math"
-	"strings"
 
 	"firedrill/drills/si"
 	"firedrill/drills/verdict"
-	"firedrill/reports/svg"
 )
 
 // A lane's layout in pixels: latency above, the band of states below.
@@ -18,23 +14,22 @@ const (
 	dotsBottom = 24
 	bandTop    = 30
 	bandHeight = 10
-	// fastest is the latency, in seconds, at the bottom of the logarithmic scale.
-	fastest = 0.0001
 )
 
 func (c canvas) lanes(r verdict.Result) group {
 	g := group{Name: "Probes", Titled: true}
 	for _, l := range r.Picture.Lanes {
-		v := row{Label: l.Name, Class: "lane", Height: laneHeight, Inform: !l.Judged, Says: "Probe " + l.Name + ":"}
+		v := row{Label: l.Name, Class: "lane", Height: laneHeight, Inform: !l.Judged}
 		for _, p := range r.Probes {
 			if p.Name+"/"+p.Client == l.Name {
 				v.Sub = "answers in " + si.Duration(p.RoundTrip)
 			}
 		}
-		for _, b := range l.Bands {
+		bands := coarse(l.Bands, c.To-c.From, max(bandsDrawn/len(r.Picture.Lanes), 20))
+		for _, b := range bands {
 			v.Bars = append(v.Bars, c.band(b)...)
-			v.Says += " " + bandText(b) + "."
 		}
+		v.Says = "Probe " + l.Name + ": " + bandsText(l.Bands)
 		v.Good, v.Bad = c.dots(l)
 		g.Rows = append(g.Rows, v)
 	}
@@ -66,79 +61,4 @@ func (c canvas) band(b verdict.Band) []bar {
 		edge(b.To, b.To+b.ToWidth, "ended")
 	}
 	return out
-}
-
-func bandText(b verdict.Band) string {
-	state := map[string]string{"good": "good", "no-data": "no data"}[b.State]
-	if state == "" {
-		state = strings.TrimSuffix("bad, mostly "+b.Class, ", mostly ")
-	}
-	t := state + " " + stretchText(b.From, b.To)
-	if w := b.FromWidth + b.ToWidth; w > 0 {
-		t += ", edges uncertain by " + si.Duration(b.FromWidth) + " and " + si.Duration(b.ToWidth)
-	}
-	return t
-}
-
-// Points beyond these are thinned for drawing: the slowest of each stretch stays.
-const (
-	dotsShown = 360
-)
-
-// dots draws latency on a logarithmic scale, good and bad samples apart.
-func (c canvas) dots(l verdict.Lane) (good, bad string) {
-	slowest := cmp.Or(l.Timeout, 1)
-	var g, b svg.Path
-	var good0, bad0 []verdict.Point
-	for _, p := range l.Points {
-		if p.Class == "ok" {
-			good0 = append(good0, p)
-		} else if p.Class != "no-data" {
-			bad0 = append(bad0, p)
-		}
-	}
-	draw := func(to *svg.Path, ps []verdict.Point) {
-		for _, p := range c.thin(ps) {
-			y := dotsBottom - svg.Log(p.Took, fastest, slowest, dotsBottom-dotsTop)
-			to.Dot(c.Unit(p.At, svg.Width), y)
-		}
-	}
-	draw(&g, good0)
-	draw(&b, bad0)
-	return g.String(), b.String()
-}
-
-// thin keeps the slowest point of each of dotsShown stretches around the
-// recovery, and of as many in the rest of the run.
-func (c canvas) thin(ps []verdict.Point) []verdict.Point {
-	if len(ps) <= 2*dotsShown {
-		return ps
-	}
-	stretch := func(at float64) float64 {
-		if at >= c.focus.From && at <= c.focus.To {
-			return math.Floor(dotsShown * (at - c.focus.From) / (c.focus.To - c.focus.From))
-		}
-		return -1 - math.Floor(dotsShown*(at-c.From)/(c.To-c.From))
-	}
-	var out []verdict.Point
-	last := math.Inf(-1)
-	for _, p := range ps {
-		k := stretch(p.At)
-		if k != last {
-			out, last = append(out, p), k
-		} else if p.Took > out[len(out)-1].Took {
-			out[len(out)-1] = p
-		}
-	}
-	return out
-}
-
-// thinned tells whether any lane has more points than are drawn.
-func thinned(lanes []verdict.Lane) bool {
-	for _, l := range lanes {
-		if len(l.Points) > 2*dotsShown {
-			return true
-		}
-	}
-	return false
 }

@@ -69,7 +69,7 @@ func (c canvas) mini(p verdict.Picture) mini {
 	y += 6
 	step := max(min(5, 90/max(len(p.Lanes), 1)), 2)
 	for _, l := range p.Lanes {
-		for _, b := range l.Bands {
+		for _, b := range coarse(l.Bands, c.To-c.From, max(bandsDrawn/len(p.Lanes), 20)) {
 			switch b.State {
 			case "bad":
 				m.Bars = append(m.Bars, bar{X: c.At(b.From), W: c.Len(b.From, b.To), Y: y, H: step - 1, Class: "bad"})

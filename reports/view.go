@@ -34,6 +34,7 @@ type pair struct {
 }
 
 func newPage(r verdict.Result) page {
+	r = plainly(r)
 	z := zero(r)
 	_, healed := healedBy(r.Recovery.By)
 	all, more := outages(r, z)
@@ -63,7 +64,7 @@ func since(z, t time.Time) float64 { return t.Sub(z).Seconds() }
 // sentence is the one that a manager can quote.
 func sentence(r verdict.Result) string {
 	if r.Sentence != "" {
-		return plain(r.Sentence)
+		return r.Sentence
 	}
 	return verdictWord(r.Verdict).Meaning
 }

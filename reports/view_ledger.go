@@ -20,9 +20,9 @@ type ledgerView struct {
 	First, Last                       *lostWrite
 	// Ranges are the lost ids, neighbours joined; More is how many are not shown.
 	Ranges []string
-	More   int
+	More   string
 	// Joined is the number of ranges in all.
-	Joined   int
+	Joined   string
 	Download download
 	ReadBack []readBack
 	// Unread tells that no member was read back: nothing is claimed.
@@ -50,8 +50,11 @@ func ledgers(r verdict.Result, z time.Time) []ledgerView {
 			Name: l.Name, Component: l.Component,
 			Attempted: si.Count(l.Attempted), Acknowledged: si.Count(l.Acknowledged), Rejected: si.Count(l.Rejected),
 			Classes: ledgerClasses(l), First: lostAt(l.FirstLostAt, z), Last: lostAt(l.LastLostAt, z),
-			Ranges: ranges[:min(len(ranges), rangesShown)], More: max(len(ranges)-rangesShown, 0), Joined: len(ranges),
+			Ranges: ranges[:min(len(ranges), rangesShown)], Joined: counted(len(ranges), "range"),
 			Download: newDownload(r.RunID, l, ranges), Unread: len(l.ReadBack) == 0,
+		}
+		if more := len(ranges) - rangesShown; more > 0 {
+			v.More = counted(more, "range")
 		}
 		if l.RecoveryPoint != nil {
 			v.RecoveryPoint = reading(l.RecoveryPoint).String()

@@ -59,18 +59,10 @@ func counted[T ~int | ~uint64](n T, thing string) string {
 	if n == 1 {
 		return "1 " + thing
 	}
+	if strings.HasSuffix(thing, "ch") {
+		thing += "e"
+	}
 	return si.Count(n) + " " + thing + "s"
-}
-
-// plain replaces control characters: what a server said must not steer a
-// terminal, nor break a line.
-func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
-			return ' '
-		}
-		return r
-	}, s)
 }
 
 // dash stands for what is not there.

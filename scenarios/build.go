@@ -82,14 +82,8 @@ func (b *builder) mapping(n *node, values []*ast.MappingValueNode, depth int) {
 		if f.value.shape == scalar && f.value.value == nil {
 			f.value.line, f.value.col = f.line, f.col
 		}
-		switch v.Key.(type) {
-		case *ast.MergeKeyNode:
+		if !b.plain(v.Key, &f) {
 			n.spoilt = true
-			b.keyProblem(&f, "merge keys (<<) are not supported: write the keys out, or use an alias for a whole value")
-			continue
-		case *ast.MappingKeyNode, *ast.AnchorNode, *ast.AliasNode, *ast.TagNode:
-			n.spoilt = true
-			b.keyProblem(&f, "a key must be plain text")
 			continue
 		}
 		if line, dup := lines[f.name]; dup {
@@ -99,6 +93,19 @@ func (b *builder) mapping(n *node, values []*ast.MappingValueNode, depth int) {
 		}
 		n.fields = append(n.fields, f)
 	}
+}
+
+// plain notes a key that is not just a word.
+func (b *builder) plain(key ast.MapKeyNode, f *field) bool {
+	switch key.(type) {
+	case *ast.MergeKeyNode:
+		b.keyProblem(f, "merge keys (<<) are not supported: write the keys out, or use an alias for a whole value")
+	case *ast.MappingKeyNode, *ast.AnchorNode, *ast.AliasNode, *ast.TagNode:
+		b.keyProblem(f, "a key must be plain text")
+	default:
+		return true
+	}
+	return false
 }
 
 // alias stands for a copy of what the anchor named.

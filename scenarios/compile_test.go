@@ -110,7 +110,7 @@ func TestCheckBuildsEveryPlugIn(t *testing.T) {
 	f, err := Read("x.yaml", data, nil, fixtureKinds())
 	require.NoError(t, err)
 	assert.EqualError(t, f.Check(fixtureCatalogues()),
-		"x.yaml:15:24: spec.faults[0].with.command: must not be empty")
+		"x.yaml:15:23: spec.faults[0].with.command: must not be empty")
 }
 
 // A File that no file stands behind still compiles, and its problems have paths.

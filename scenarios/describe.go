@@ -115,8 +115,6 @@ func TypeName(s *jsonschema.Schema) string {
 		return "whole number"
 	case s.Type == "boolean":
 		return "true or false"
-	case s.Type == "" && s.Extras["type"] != nil:
-		return "text, number, true or false"
 	case s.Type == "":
 		return "any value"
 	}

@@ -42,17 +42,24 @@ func (v *validator) explain(d *document, e *jsonschema.ValidationError) {
 		d.problem(n, "has %d items: want at least %d", k.Got, k.Want)
 	case *kind.MaxItems:
 		d.problem(n, "has %d items: want at most %d", k.Got, k.Want)
-	case *kind.Minimum:
-		d.problem(n, "%s is too small: want at least %s", n.text, decimalOf(k.Want))
-	case *kind.Maximum:
-		d.problem(n, "%s is too large: want at most %s", n.text, decimalOf(k.Want))
-	case *kind.ExclusiveMinimum:
-		d.problem(n, "%s is too small: want more than %s", n.text, decimalOf(k.Want))
-	case *kind.ExclusiveMaximum:
-		d.problem(n, "%s is too large: want less than %s", n.text, decimalOf(k.Want))
 	default:
-		d.problem(n, "is not what the schema allows here (%s)", strings.Join(e.ErrorKind.KeywordPath(), "/"))
+		d.problem(n, "%s", outOfBounds(n, e.ErrorKind))
 	}
+}
+
+// outOfBounds says which bound of a number is not kept.
+func outOfBounds(n *node, k jsonschema.ErrorKind) string {
+	switch k := k.(type) {
+	case *kind.Minimum:
+		return fmt.Sprintf("%s is too small: want at least %s", n.text, decimalOf(k.Want))
+	case *kind.Maximum:
+		return fmt.Sprintf("%s is too large: want at most %s", n.text, decimalOf(k.Want))
+	case *kind.ExclusiveMinimum:
+		return fmt.Sprintf("%s is too small: want more than %s", n.text, decimalOf(k.Want))
+	case *kind.ExclusiveMaximum:
+		return fmt.Sprintf("%s is too large: want less than %s", n.text, decimalOf(k.Want))
+	}
+	return fmt.Sprintf("is not what the schema allows here (%s)", strings.Join(k.KeywordPath(), "/"))
 }
 
 // suggestKey says what an unknown key should have been.

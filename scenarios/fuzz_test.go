@@ -34,8 +34,8 @@ func pointing(t *testing.T, err error) {
 	if err == nil {
 		return
 	}
-	problems, ok := err.(Problems)
-	require.True(t, ok, "not a list of problems: %v", err)
+	var problems Problems
+	require.ErrorAs(t, err, &problems)
 	for _, p := range problems {
 		require.Positive(t, p.Line, "%s", p)
 		require.Positive(t, p.Column, "%s", p)

@@ -8,8 +8,9 @@ import (
 //go:embed library
 var library embed.FS
 
-// Library holds the scenarios that ship with the product, one file each; Load
-// finds them by their names without ".yaml".
+// Library holds the scenarios that ship with the product, one file each, and
+// topology.yaml to start a topology from. Load finds a scenario by its name
+// without ".yaml".
 func Library() fs.FS { return sub("library", library) }
 
 //go:embed schema/*.json

@@ -27,7 +27,9 @@ func ScenarioSchema(k Kinds, c Comments) *jsonschema.Schema {
 	showDefaults(s.Definitions["Limits"], defaultSpec().Limits)
 	showDefaults(s.Definitions["Probe"], defaultProbe())
 	vars, _ := s.Definitions["Spec"].Properties.Get("vars")
-	vars.AdditionalProperties = &jsonschema.Schema{Extras: map[string]any{"type": []string{"string", "number", "boolean"}}}
+	vars.AdditionalProperties = &jsonschema.Schema{
+		OneOf: []*jsonschema.Schema{{Type: "string"}, {Type: "number"}, {Type: "boolean"}},
+	}
 	finish(s, k.scenario(), c)
 	return s
 }

@@ -90,15 +90,23 @@ func (v *validator) leaves(d *document, e *jsonschema.ValidationError) {
 
 // alternatives says what each of the allowed forms would want, as one problem.
 func (v *validator) alternatives(d *document, e *jsonschema.ValidationError) {
+	n := d.root.find(e.InstanceLocation)
 	var wants []string
+	types := &kind.Type{}
 	for _, cause := range e.Causes {
+		if t, ok := cause.ErrorKind.(*kind.Type); ok {
+			types.Got, types.Want = t.Got, append(types.Want, t.Want...)
+		}
 		tried := &document{root: d.root}
 		v.leaves(tried, cause)
 		for _, p := range tried.problems {
 			wants = append(wants, p.Message)
 		}
 	}
-	d.problem(d.root.find(e.InstanceLocation), "%s", strings.Join(wants, "; or: "))
+	if len(types.Want) == len(e.Causes) {
+		wants = []string{wrongType(n, types, nil)}
+	}
+	d.problem(n, "%s", strings.Join(wants, "; or: "))
 }
 
 // part returns the piece of the schema that an error comes from.

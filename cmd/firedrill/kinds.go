@@ -35,19 +35,23 @@ a name it shows what that kind takes under "with".`,
 			w := cmd.OutOrStdout()
 			switch {
 			case output == "json":
-				e := json.NewEncoder(w)
-				e.SetIndent("", "  ")
-				e.SetEscapeHTML(false)
-				return e.Encode(docs)
+				return encodeJSON(w, docs)
 			case len(args) == 0:
 				return listKinds(w, docs)
-			default:
-				return describeKinds(w, docs)
 			}
+			return describeKinds(w, docs)
 		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", "", "output format: json")
 	return c
+}
+
+// encodeJSON writes v for programs to read.
+func encodeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
 }
 
 // chosenKinds returns all kinds, or those of the name that is given: several

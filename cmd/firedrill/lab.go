@@ -31,7 +31,7 @@ State is in $FIREDRILL_HOME/lab; as root the servers' own files are in
   firedrill run scenarios/library/mysql-primary-loss.yaml --topology "$(firedrill lab up mysql)"
   firedrill lab down --all`,
 	}
-	c.AddCommand(newLabList(), newLabUp(home), newLabDown(home), newLabStatus(home))
+	c.AddCommand(newLabList(), newLabUp(home), newLabDown(home), newLabStatus(home), newLabReclone(home))
 	return c
 }
 
@@ -132,6 +132,17 @@ it, and its files. A lab that is not up is no error. Only the cache stays.`,
 		}))...)
 	}
 	return c
+}
+
+// newLabReclone is what a lab's topology names to rebuild a diverged member with.
+func newLabReclone(home func() string) *cobra.Command {
+	return &cobra.Command{
+		Use: "reclone NAME MEMBER", Short: "Make a member's data anew, for it to follow the primary",
+		Hidden: true, Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return lab.Reclone(cmd.Context(), home(), args[0], args[1])
+		},
+	}
 }
 
 func newLabStatus(home func() string) *cobra.Command {

@@ -79,4 +79,3 @@ func printPreview(w io.Writer, p drills.Preview) error {
 	}
 	return t.Flush()
 }
-

@@ -22,6 +22,8 @@ import (
 type hooks struct {
 	// afterJournal is called after every journal append with their number so far.
 	afterJournal func(n int)
+	// noWatchdog leaves the watchdog out, as if it had been killed too.
+	noWatchdog bool
 }
 
 // exitError carries an exit code to the one place that ends the program.

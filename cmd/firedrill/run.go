@@ -20,6 +20,7 @@ import (
 	"firedrill/drills"
 	"firedrill/drills/topology/netns"
 	"firedrill/drills/verdict"
+	"firedrill/lab"
 	"firedrill/reports"
 	"firedrill/reports/live"
 )
@@ -157,6 +158,9 @@ func (f *runFlags) once(cmd *cobra.Command, d *drills.Drill, dir, id string, see
 	}
 	if h != nil {
 		o.AfterJournal = h.afterJournal
+		if h.noWatchdog {
+			o.Watchdog = func(context.Context, string) error { return nil }
+		}
 	}
 	clean, err := drills.Run(cmd.Context(), d, o)
 	view.Close()
@@ -222,6 +226,14 @@ func (f *runFlags) runDir(d *drills.Drill, many bool, n int) (dir, id string, er
 func (f *runFlags) topologyPath(cmd *cobra.Command) (string, error) {
 	if f.lab == "" {
 		return f.topology, nil
+	}
+	// First what an interrupted drill left there: starting a lab may rebuild it.
+	left, err := drills.Journals(home(), lab.TopologyName(f.lab))
+	for _, s := range left {
+		err = errors.Join(err, recoverInside(cmd, s, ""))
+	}
+	if err != nil {
+		return "", err
 	}
 	return labUp(cmd, f.lab)
 }

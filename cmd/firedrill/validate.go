@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -119,10 +118,7 @@ func show(w io.Writer, results []checked, asJSON bool) error {
 		fmt.Fprintln(w, r.Problems.Error())
 	}
 	if asJSON {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		e.SetEscapeHTML(false)
-		if err := e.Encode(struct {
+		if err := encodeJSON(w, struct {
 			Valid bool      `json:"valid"`
 			Files []checked `json:"files"`
 		}{valid, results}); err != nil {

@@ -26,12 +26,12 @@ func call(c *cobra.Command, args ...string) (string, error) {
 	return out.String(), err
 }
 
-const lab = "../../scenarios/testdata/good/lab-topology.yaml"
+const labTopology = "../../scenarios/testdata/good/lab-topology.yaml"
 
 func TestValidateAcceptsTheLibrary(t *testing.T) {
 	files, err := filepath.Glob("../../scenarios/library/*.yaml")
 	require.NoError(t, err)
-	out, err := call(newValidate(), append(files, lab, "--topology", lab)...)
+	out, err := call(newValidate(), append(files, labTopology, "--topology", labTopology)...)
 	require.NoError(t, err, out)
 	assert.Contains(t, out, "mysql-primary-loss.yaml: valid: Scenario mysql-primary-loss\n")
 	assert.Contains(t, out, "lab-topology.yaml: valid: Topology lab-mariadb\n")
@@ -48,7 +48,7 @@ func TestValidateReportsEverythingAtOnce(t *testing.T) {
 		file+":5:16: spec.objectives.rot: unknown key: did you mean \"rto\"?\n"+
 		file+":6:11: spec.probes: has 0 items: want at least 1\n", out)
 
-	out, err = call(newValidate(), "-o", "json", file, lab)
+	out, err = call(newValidate(), "-o", "json", file, labTopology)
 	assert.Error(t, err)
 	var got struct {
 		Valid bool

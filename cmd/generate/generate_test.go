@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -19,6 +21,17 @@ func TestGeneratedFilesAreUpToDate(t *testing.T) {
 	for name, want := range files {
 		got, err := os.ReadFile(name)
 		require.NoError(t, err)
-		assert.Equal(t, string(want), string(got), "%s is out of date: run go generate ./...", name)
+		assert.Empty(t, firstDifference(string(want), string(got)), "%s is out of date: run go generate ./...", name)
 	}
+}
+
+// firstDifference is the first line of want that got has differently.
+func firstDifference(want, got string) string {
+	lines := strings.Split(got, "\n")
+	for i, line := range strings.Split(want, "\n") {
+		if i >= len(lines) || line != lines[i] {
+			return fmt.Sprintf("line %d: %s", i+1, line)
+		}
+	}
+	return strings.TrimPrefix(got, want)
 }

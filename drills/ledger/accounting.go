@@ -42,7 +42,7 @@ type Accounting struct {
 	// primary. If several members were primary, the first that was read counts as
 	// the primary, here as for all classes.
 	Diverged Class
-	// Resurrected: lost at Recovered, on any member at Rejoined.
+	// Resurrected: lost at Recovered, on the primary again at Rejoined.
 	Resurrected Class
 	// Vanished: acknowledged, on the primary at Recovered, absent from the primary
 	// at Rejoined: lost by the rejoining. Not in Lost.

@@ -95,17 +95,17 @@ func TestAuditClasses(t *testing.T) {
 		"diverged from the primary at recovered": {
 			[]ledger.Outcome{ind},
 			[]ledger.ReadBack{primary(), rejoined(ones(1)...)},
-			map[string][]string{"indeterminate": {"1:1"}, "diverged": {"1:1"}}, []string{"vanished"},
+			map[string][]string{"indeterminate": {"1:1"}, "diverged": {"1:1"}}, []string{"resurrected", "vanished"},
 		},
 		"resurrected on the primary": {
 			[]ledger.Outcome{ack, ack},
 			[]ledger.ReadBack{primary(ones(1)...), later(ones(1, 2)...), rejoined(ones(1, 2)...)},
 			map[string][]string{"lost": {"1:2"}, "resurrected": {"1:2"}}, nil,
 		},
-		"resurrected on the rejoined member alone": {
+		"lost, and on the rejoined member alone": {
 			[]ledger.Outcome{ack, ack},
 			[]ledger.ReadBack{primary(ones(1)...), later(ones(1)...), rejoined(ones(1, 2)...)},
-			map[string][]string{"lost": {"1:2"}, "resurrected": {"1:2"}, "diverged": {"1:2"}}, nil,
+			map[string][]string{"lost": {"1:2"}, "diverged": {"1:2"}}, nil,
 		},
 		"vanished": {
 			[]ledger.Outcome{ack, ack},

@@ -110,7 +110,7 @@ func (a *audit) result() Accounting {
 	out.Duplicated = a.duplicated.class(primary)
 	out.Phantom = a.phantom.class(primary)
 	out.Diverged = a.diverged.class(diverged)
-	out.Resurrected = a.resurrected.class(a.recovered >= 0 && a.rejoinedAny != 0)
+	out.Resurrected = a.resurrected.class(a.recovered >= 0 && a.rejoined >= 0)
 	out.Vanished = a.vanished.class(both)
 	// An acknowledgement of nobody knows whom may hide a dual write.
 	out.DualWrite = a.dual.class(!a.opts.ManyPrimaries && (a.reigns.unnamed == 0 || a.dual.count > 0))

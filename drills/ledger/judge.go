@@ -51,7 +51,7 @@ func (a *audit) acknowledged(e *Entry, present, judged mask) {
 		return
 	case judged.has(a.recovered):
 		lost = !present.has(a.recovered)
-		if lost && present&a.rejoinedAny != 0 {
+		if lost && present.has(a.rejoined) {
 			a.resurrected.add(e.ID)
 		}
 		if !lost && judged.has(a.rejoined) && !present.has(a.rejoined) {

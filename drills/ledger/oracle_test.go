@@ -66,10 +66,8 @@ func (o *oracle) account() map[string]ids {
 			out["rejected-but-present"][e.ID] = true
 		case e.Outcome == ack && o.judged(first, e) && !o.has(first, e.ID):
 			out["lost"][e.ID] = true
-			for i, r := range o.reads {
-				if r.When == ledger.Rejoined && o.has(i, e.ID) {
-					out["resurrected"][e.ID] = true
-				}
+			if o.has(second, e.ID) {
+				out["resurrected"][e.ID] = true
 			}
 		case e.Outcome == ack && o.judged(first, e) && o.judged(second, e) && !o.has(second, e.ID):
 			out["vanished"][e.ID] = true

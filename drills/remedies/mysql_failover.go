@@ -26,10 +26,11 @@ type MySQLFailoverSpec struct {
 	// primary that is fenced and still answers.
 	DrainTimeout spec.Duration `json:"drainTimeout,omitempty"`
 	// Fence are the ways to make sure that the old primary takes no more writes, in
-	// the order in which they are tried until one is proven: readOnly (it answers
-	// and says so), stop (its control says so), route (clients are refused there).
-	// Nothing is promoted before that. readOnly comes first because replicas can
-	// still fetch what they lack from a server that runs.
+	// the order in which they are tried until one is proven: readOnly (it answers and
+	// says so), stop (its control shuts it down, and processes that do not obey are
+	// killed), route (clients are refused there). Nothing is promoted before that.
+	// readOnly comes first because replicas can still fetch what they lack from a
+	// server that runs.
 	Fence []string `json:"fence,omitempty" jsonschema:"enum=readOnly,enum=stop,enum=route"`
 	// FenceTimeout is how long each of them may take.
 	FenceTimeout spec.Duration `json:"fenceTimeout,omitempty"`

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 // book records what a remedy does, and can interrupt it.
 type book struct {
 	steps   []topology.Step
+	at      []time.Time
 	intents []string
 	undos   []drills.Undo
 	// breakAt is the Intend call that fails, counted from 1; 0 = none.
@@ -40,7 +42,19 @@ func (b *book) Intend(step string, u *drills.Undo) error {
 	return nil
 }
 
-func (b *book) Step(s topology.Step) { b.steps = append(b.steps, s) }
+func (b *book) Step(s topology.Step) {
+	b.steps, b.at = append(b.steps, s), append(b.at, time.Now())
+}
+
+// took is how long each step took, counted from the one before.
+func (b *book) took(began time.Time) string {
+	var out []string
+	for i, s := range b.steps {
+		out = append(out, fmt.Sprintf("%s %s", s.Name, b.at[i].Sub(began).Round(10*time.Microsecond)))
+		began = b.at[i]
+	}
+	return strings.Join(out, ", ")
+}
 
 func (b *book) step(name string) topology.Step {
 	for _, s := range b.steps {
@@ -99,7 +113,8 @@ func TestFailoverOfDeadPrimary(t *testing.T) {
 		err := remedy(t, "mysql-failover", "").Apply(t.Context(), target(r, st), &log)
 		took := time.Since(began)
 		require.NoError(t, err, "%+v", log.steps)
-		t.Logf("failover took %s", took)
+		t.Logf("failover took %s: %s", took, log.took(began))
+		assert.Less(t, took, 2*time.Second, "%+v", log.steps)
 		assert.Equal(t, []string{"fence", "freeze receivers", "choose", "drain relay log", "promote", "point others"}, log.intents)
 		assert.Contains(t, log.step("fence").Detail, "stopped")
 		assert.Equal(t, a, log.step("promote").Member)
@@ -270,5 +285,14 @@ func TestFailoverOfHungPrimary(t *testing.T) {
 	var log book
 	require.NoError(t, remedy(t, "mysql-failover", "").Apply(t.Context(), target(r, st), &log), "%+v", log.steps)
 	assert.Contains(t, log.step("fence").Detail, "stop: stopped")
-	heal(t, r, st, p)
+	assert.Contains(t, log.step("fence").Detail, "SIGKILL")
+
+	// What the fence stopped is started again, by another instance.
+	require.Len(t, log.undos, 1)
+	undo := remedy(t, "mysql-failover", "").(drills.Reverter)
+	require.NoError(t, undo.Revert(t.Context(), log.undos[0]))
+	require.NoError(t, undo.Revert(t.Context(), log.undos[0]))
+	out, steps, err := r.Restore(st)
+	require.NoError(t, err, "%+v", steps)
+	assert.Len(t, out.State.With(topology.Replica), 2)
 }

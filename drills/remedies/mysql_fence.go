@@ -2,13 +2,22 @@ package remedies
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"firedrill/drills"
+	"firedrill/drills/topology"
+	"firedrill/drills/topology/control"
+	"firedrill/drills/topology/control/poll"
+	"firedrill/drills/topology/control/proc"
 	"firedrill/drills/topology/mysql"
 )
 
@@ -93,18 +102,81 @@ func (f *failover) fenceReadOnly(ctx context.Context) (string, error) {
 	return how, nil
 }
 
+// fenceStop shuts the old primary down, and kills what does not obey. How it is
+// started again is journaled before.
 func (f *failover) fenceStop(ctx context.Context) (string, error) {
-	c := f.old.Member.Control
-	if c == nil {
-		return "", fmt.Errorf("member %s has no control in the topology file", f.old.Name())
+	m := f.old.Member
+	if m.Control == nil {
+		return "", fmt.Errorf("member %s has no control in the topology file", m.Name())
 	}
-	if err := c.Stop(ctx); err != nil {
+	data, err := json.Marshal(m.Spec)
+	if err != nil {
+		return "", fmt.Errorf("encode undo: %w", err)
+	}
+	if err := f.log.Intend("stop "+m.Name(), &drills.Undo{Says: "start " + m.Name() + " again", Data: data}); err != nil {
+		return "", fmt.Errorf("journal stop of %s: %w", m.Name(), err)
+	}
+	killed, err := stopOrKill(ctx, m.Control)
+	if err != nil {
 		return "", err
 	}
 	if how := f.stopped(ctx); how != "" {
-		return how, nil
+		return how + killed, nil
 	}
-	return "", fmt.Errorf("stopped, but %s does not refuse connections or a process is left", f.old.Member.Address())
+	return "", fmt.Errorf("stopped, but %s does not refuse connections or a process is left", m.Address())
+}
+
+// stopOrKill asks for a shutdown for half of the time that ctx leaves, and not at
+// all if the main process is stopped by a signal: it would not hear it.
+func stopOrKill(ctx context.Context, c topology.Control) (string, error) {
+	st, err := c.Status(ctx)
+	if err != nil {
+		return "", err
+	}
+	var ps []proc.Process
+	for _, pid := range st.PIDs {
+		if p, err := proc.Read(pid); err == nil {
+			ps = append(ps, p)
+		}
+	}
+	if len(ps) == 0 || !ps[0].Stopped() {
+		end, _ := ctx.Deadline()
+		half, cancel := context.WithTimeout(ctx, time.Until(end)/2)
+		defer cancel()
+		if err = c.Stop(half); err == nil || len(ps) == 0 {
+			return "", err
+		}
+	}
+	for _, p := range ps {
+		if err := p.Signal(unix.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			return "", err
+		}
+	}
+	return ", after SIGKILL", poll.Until(ctx, 2*time.Millisecond, func(context.Context) error {
+		for _, p := range ps {
+			if p.Alive() {
+				return fmt.Errorf("process %d is there after SIGKILL", p.PID)
+			}
+		}
+		return nil
+	})
+}
+
+// Revert starts the old primary again, if the fence stopped it. As who it comes
+// back is for the component's Restore.
+func (mysqlFailover) Revert(ctx context.Context, u drills.Undo) error {
+	var m topology.MemberSpec
+	if err := json.Unmarshal(u.Data, &m); err != nil || m.Control == nil {
+		return fmt.Errorf("read undo %q: want a member with a control: %w", u.Says, err)
+	}
+	c, err := topology.Kinds{Controls: control.All()}.OpenControl(m)
+	if err != nil {
+		return err
+	}
+	if err := c.Start(ctx); err != nil {
+		return fmt.Errorf("start %s: %w", m.Name, err)
+	}
+	return nil
 }
 
 // fenceRoute refuses clients on every route to the primary. It only helps if

@@ -111,6 +111,8 @@ func Percent(share float64) string {
 		return "0 %"
 	case p < 0.1:
 		return strconv.FormatFloat(p, 'g', 2, 64) + " %"
+	case p < 1:
+		return strconv.FormatFloat(p, 'f', 2, 64) + " %"
 	case p < 10:
 		return strconv.FormatFloat(p, 'f', 1, 64) + " %"
 	}

@@ -167,8 +167,9 @@ type (
 		// Primary tells whether the member was the primary then.
 		Primary bool   `json:"primary"`
 		Rows    uint64 `json:"rows"`
-		From    Offset `json:"from"`
-		Err     string `json:"error,omitempty"`
+		// From is when the reading began; the event's time is its end.
+		From Offset `json:"from"`
+		Err  string `json:"error,omitempty"`
 	}
 	// Rejoined says how a component's members came back.
 	Rejoined struct {

@@ -16,7 +16,7 @@ type index struct {
 	phases   []phaseSpan
 	gaps     []timeline.Gap
 	roles    []rolesAt
-	reads    []timeline.ReadBack
+	reads    []readAt
 	rejoined []rejoinedAt
 	caveats  []string
 	stops    []string
@@ -77,6 +77,11 @@ type rolesAt struct {
 	at        timeline.Offset
 	component string
 	members   []timeline.MemberSeen
+}
+
+type readAt struct {
+	timeline.ReadBack
+	at timeline.Offset
 }
 
 type rejoinedAt struct {
@@ -180,7 +185,7 @@ func (x *index) otherEvent(m timeline.Moment) {
 		x.rejoined = append(x.rejoined, rejoinedAt{p, at})
 		x.roles = append(x.roles, rolesAt{at, p.Component, p.Members})
 	case timeline.ReadBack:
-		x.reads = append(x.reads, p)
+		x.reads = append(x.reads, readAt{p, at})
 	case timeline.Caveat:
 		x.caveats = append(x.caveats, p.Text)
 	case timeline.StopRequested:

@@ -133,6 +133,9 @@ func (j *judge) judgeRejoin() {
 		}
 		j.res.Rejoin = append(j.res.Rejoin, r)
 		o := ObjectiveResult{Name: "rejoin", Component: rj.Component, Verdict: Met, Why: "every member is back and follows the primary"}
+		for m := range rj.Errant {
+			o.Why = m + " held transactions that the primary lacks and was rebuilt"
+		}
 		for m, why := range rj.KeptOut {
 			o.Verdict, o.Why = Missed, fmt.Sprintf("%s was kept out: %s", m, why)
 		}

@@ -119,7 +119,7 @@ func (j *judge) readBacks(r *LedgerResult) {
 	for _, rb := range j.reads {
 		if rb.Ledger == r.Name {
 			r.ReadBack = append(r.ReadBack, ReadBackResult{
-				Member: rb.Member, When: rb.When, Primary: rb.Primary, Rows: rb.Rows, Error: rb.Err,
+				Member: rb.Member, When: rb.When, Primary: rb.Primary, Rows: rb.Rows, Took: (rb.at - rb.From).Seconds(), Error: rb.Err,
 			})
 		}
 	}

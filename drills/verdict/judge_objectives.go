@@ -74,7 +74,7 @@ func (j *judge) judgeRPO(r *ObjectiveResult) {
 			r.Actual, r.Why = nil, fmt.Sprintf("ledger %s could not be accounted for", l.Name)
 			return
 		}
-		lost, acked = lost+l.Lost, acked+l.Acknowledged
+		lost, acked = lost+l.Lost+l.Vanished, acked+l.Acknowledged
 		if r.Actual == nil || slower(*l.RecoveryPoint, *r.Actual) {
 			r.Actual = l.RecoveryPoint
 		}

@@ -32,9 +32,8 @@ type judge struct {
 	verdict.Readings
 	truths []truth
 	*score
-	// trip and typical are the longest and the median good round trip, late the
-	// largest lateness of a sample.
-	trip, typical, late time.Duration
+	// trip and typical are the longest and the median good round trip.
+	trip, typical time.Duration
 }
 
 func newJudge(t *testing.T, l look, rec recording, i int, facts []fact, sc *score) *judge {
@@ -49,15 +48,23 @@ func newJudge(t *testing.T, l look, rec recording, i int, facts []fact, sc *scor
 		if s.Class.Good() && !j.downDuring(s) && !j.paused(s.Start, s.End) {
 			trips = append(trips, s.End-s.Start)
 		}
-		if !j.paused(s.Due, s.Start) {
-			j.late = max(j.late, time.Duration(s.Start-s.Due))
-		}
 	}
 	slices.Sort(trips)
 	if n := len(trips); n > 0 {
 		j.trip, j.typical = time.Duration(trips[n-1]), time.Duration(trips[n/2])
 	}
 	return j
+}
+
+// late returns the largest lateness of the samples around an interval.
+func (j *judge) late(near timeline.Interval) (late time.Duration) {
+	around := timeline.Offset(10 * j.Every)
+	for _, s := range j.Samples {
+		if s.Due >= near.Lo-around && s.Due <= near.Hi+around && !j.paused(s.Due, s.Start) {
+			late = max(late, time.Duration(s.Start-s.Due))
+		}
+	}
+	return late
 }
 
 func (j *judge) downDuring(s timeline.Sample) bool {
@@ -94,7 +101,7 @@ func (j *judge) mergeable(a, b truth) bool {
 func (j *judge) run() {
 	left := j.truths
 	for _, got := range j.Outages() {
-		for len(left) > 0 && (left[0].up.Hi < got.Start.Lo || (len(left) > 1 && !meet(left[0].down, got.Start) && j.missable(left[0]))) {
+		for len(left) > 0 && j.before(left[0], got) {
 			j.miss(left[0])
 			left = left[1:]
 		}
@@ -125,11 +132,18 @@ func (j *judge) run() {
 	}
 }
 
+// before tells whether a truth is not what is reported, but was over before.
+func (j *judge) before(tr truth, got verdict.Downtime) bool {
+	return tr.up.Hi < got.Start.Lo || tr.up.Lo < got.Start.Hi && !meet(tr.down, got.Start) && j.missable(tr)
+}
+
 // length judges the interval of an outage's length, and its width: at most
-// 1.3 times two distances between samples and two round trips, each as it was at
-// worst on this series while the service was up. Where the runner was away, only
-// that the truth is inside is judged; so it is for thaw, where one of the two
-// round trips is that of a sample that waited for the answer.
+// 1.3 times two distances between samples and two round trips. The distance is the
+// rhythm plus the largest lateness of a sample near the outage's begin and end,
+// the round trip the longest good one of the series while the service was up.
+// Where the runner was away just then, only that the truth is inside is judged;
+// so it is for thaw, where one of the two round trips is that of a sample that
+// waited for the answer.
 func (j *judge) length(got verdict.Downtime, first, last truth, n int) {
 	lo, hi, bounded := got.Length()
 	if !bounded || time.Duration(last.up.Hi-first.down.Lo) < lo || time.Duration(last.up.Lo-first.down.Hi) > hi {
@@ -138,9 +152,10 @@ func (j *judge) length(got verdict.Downtime, first, last truth, n int) {
 	if n > 1 || first.mode == thaw || j.away(got.Start.Lo, got.Start.Hi) || j.away(got.End.Lo, got.End.Hi) {
 		return
 	}
-	ratio := float64(hi-lo) / float64(2*(j.Every+j.late+j.trip))
+	late := max(j.late(got.Start), j.late(got.End))
+	ratio := float64(hi-lo) / float64(2*(j.Every+late+j.trip))
 	if ratio > 1.3 {
-		j.fail(fmt.Sprintf("width of the length is %.2f × 2(%v+%v+%v)", ratio, j.Every, j.late, j.trip), got, []truth{first})
+		j.fail(fmt.Sprintf("width of the length is %.2f × 2(%v+%v+%v)", ratio, j.Every, late, j.trip), got, []truth{first})
 	}
 	j.ratios = append(j.ratios, ratio)
 	j.strict = append(j.strict, float64(hi-lo)/float64(2*(j.Every+j.typical)))

@@ -8,13 +8,14 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
 
 // serve is the server: it greets with its process number (unless it is shy), and
-// answers every line with "echo LINE". With children it has that many processes
+// answers every line with "echo LINE", or "count" with how many lines it has heard
+// and how many answers it has had from its peer. With children it has that many processes
 // below it, each of which holds one more.
 func serve(args []string) int {
 	f := flag.NewFlagSet("server", flag.ExitOnError)
@@ -26,7 +27,7 @@ func serve(args []string) int {
 	slowStop := f.Duration("slow-stop", 0, "how long a shutdown takes")
 	pidFile := f.String("pid-file", "", "write the process number there")
 	ignore := f.Bool("ignore-term", false, "do not obey SIGTERM")
-	peer := f.String("peer", "", "keep a connection to this address, sending a line every 10 ms")
+	peer := f.String("peer", "", "keep a connection to this address, sending a line every 2 ms")
 	fail := f.Int("fail", 0, "end at once with this code")
 	f.Parse(args)
 	if *fail != 0 {
@@ -106,6 +107,10 @@ func churning() {
 	}
 }
 
+// heard counts the lines that came in on connections that others opened, answers
+// those that came back on the connection to the peer.
+var heard, answers atomic.Int64
+
 func accept(l net.Listener, shy bool) {
 	for {
 		c, err := l.Accept()
@@ -118,6 +123,11 @@ func accept(l net.Listener, shy bool) {
 				fmt.Fprintf(c, "hello %d\n", os.Getpid())
 			}
 			for s := bufio.NewScanner(c); s.Scan(); {
+				if s.Text() == "count" {
+					fmt.Fprintf(c, "count %d %d\n", heard.Load(), answers.Load())
+					continue
+				}
+				heard.Add(1)
 				fmt.Fprintf(c, "echo %s\n", s.Text())
 			}
 		}()
@@ -126,13 +136,19 @@ func accept(l net.Listener, shy bool) {
 
 // talk keeps one connection to a peer busy, the way a replica does.
 func talk(peer string) {
-	for range time.Tick(10 * time.Millisecond) {
+	for range time.Tick(5 * time.Millisecond) {
 		c, err := net.Dial("tcp", peer)
 		if err != nil {
 			continue
 		}
-		for range time.Tick(10 * time.Millisecond) {
-			if _, err := fmt.Fprintln(c, strings.Repeat("x", 100)); err != nil {
+		go func() {
+			for s := bufio.NewScanner(c); s.Scan(); {
+				answers.Add(1)
+			}
+			c.Close()
+		}()
+		for range time.Tick(2 * time.Millisecond) {
+			if _, err := fmt.Fprintln(c, "x"); err != nil {
 				break
 			}
 		}

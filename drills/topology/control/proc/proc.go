@@ -24,13 +24,19 @@ type ID struct {
 type Process struct {
 	ID
 	Parent, Session int
-	// State is the letter of proc(5): R, S, D, T, t, Z, X, I.
+	// State is the letter of proc(5): R, S, D, T, t, Z, X, I. It is that of the
+	// main thread.
 	State byte
+	// Threads is how many threads it has.
+	Threads int
 }
 
 // ended tells whether the process runs no more, though its parent may not have
-// been told yet.
-func (p Process) ended() bool { return p.State == 'Z' || p.State == 'X' || p.State == 'x' }
+// been told yet. One whose main thread has ended before others still runs, and
+// still holds its files and sockets open.
+func (p Process) ended() bool {
+	return p.State == 'Z' && p.Threads <= 1 || p.State == 'X' || p.State == 'x'
+}
 
 // Stopped tells whether the process is stopped by a signal.
 func (p Process) Stopped() bool { return p.State == 'T' }
@@ -61,11 +67,12 @@ func parse(pid int, stat []byte) (Process, error) {
 	}
 	parent, err1 := strconv.Atoi(f[1])
 	session, err2 := strconv.Atoi(f[3])
-	start, err3 := strconv.ParseUint(f[19], 10, 64)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	threads, err3 := strconv.Atoi(f[17])
+	start, err4 := strconv.ParseUint(f[19], 10, 64)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return Process{}, fmt.Errorf("read process %d: %w", pid, err)
 	}
-	return Process{ID: ID{PID: pid, Start: start}, Parent: parent, Session: session, State: f[0][0]}, nil
+	return Process{ID: ID{PID: pid, Start: start}, Parent: parent, Session: session, State: f[0][0], Threads: threads}, nil
 }
 
 // All returns every process that has not ended, in the order of their numbers.

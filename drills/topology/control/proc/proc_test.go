@@ -12,9 +12,11 @@ import (
 )
 
 func TestParseNamesWithSpacesAndParentheses(t *testing.T) {
-	p, err := parse(7, []byte("7 (a) b (c) T 3 4 5 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 98765 0 0"))
+	p, err := parse(7, []byte("7 (a) b (c) T 3 4 5 0 -1 0 0 0 0 0 0 0 0 0 20 0 3 0 98765 0 0"))
 	require.NoError(t, err)
-	assert.Equal(t, Process{ID: ID{PID: 7, Start: 98765}, Parent: 3, Session: 5, State: 'T'}, p)
+	assert.Equal(t, Process{ID: ID{PID: 7, Start: 98765}, Parent: 3, Session: 5, State: 'T', Threads: 3}, p)
+	assert.True(t, Process{State: 'Z', Threads: 1}.ended())
+	assert.False(t, Process{State: 'Z', Threads: 2}.ended(), "the main thread has ended, others have not")
 	_, err = parse(7, []byte("7 (a) R 1"))
 	assert.ErrorContains(t, err, "fields")
 }

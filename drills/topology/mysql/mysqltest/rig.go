@@ -7,14 +7,15 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"firedrill/drills/kind"
 	"firedrill/drills/topology"
+	"firedrill/drills/topology/builtin"
 	"firedrill/drills/topology/mysql"
 	"firedrill/lab"
 	"firedrill/lab/labtest"
@@ -33,6 +34,9 @@ type Rig struct {
 	Servers []*lab.Server
 	C       *topology.Component
 	K       *mysql.Cluster
+
+	// Proxy leads clients to the primary, if there is one.
+	Proxy *lab.HAProxy
 
 	roots map[string]*sql.DB
 }
@@ -68,7 +72,9 @@ func (r *Rig) Open(change func(*topology.ComponentSpec, *mysql.Config)) {
 	cfg := mysql.Config{User: lab.AdminUser, Password: "env:RIG_ADMIN", Replication: mysql.Replication{User: lab.ReplUser, Password: "env:RIG_REPL"}}
 	cs := topology.ComponentSpec{Name: "orders-db", Kind: "mysql", Failover: "runner"}
 	for _, s := range r.Servers {
-		cs.Members = append(cs.Members, topology.MemberSpec{Name: s.Name, Address: s.Address})
+		m, err := s.Spec()
+		require.NoError(t, err)
+		cs.Members = append(cs.Members, m)
 	}
 	if change != nil {
 		change(&cs, &cfg)
@@ -76,14 +82,36 @@ func (r *Rig) Open(change func(*topology.ComponentSpec, *mysql.Config)) {
 	var err error
 	cs.With, err = json.Marshal(cfg)
 	require.NoError(t, err)
-	r.C, err = topology.Kinds{Components: kind.Of("component", mysql.Kind())}.OpenComponent(cs, nil)
+	r.C, err = builtin.Kinds().OpenComponent(cs, r.routes())
 	require.NoError(t, err)
-	for i, s := range r.Servers {
-		r.C.Members[i].Control = Control{s}
-	}
 	r.K, err = mysql.OpenCluster(r.C)
 	require.NoError(t, err)
 	t.Cleanup(r.K.Close)
+}
+
+// Route starts a proxy that leads to db-1, and opens the component with it.
+func (r *Rig) Route() {
+	r.T.Helper()
+	r.Proxy = lab.NewHAProxy(filepath.Join(labtest.Dir(r.T), "proxy"), "127.0.0.10:3306", r.Servers...)
+	r.T.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		defer cancel()
+		if err := r.Proxy.Kill(ctx); err != nil {
+			r.T.Errorf("end proxy: %v", err)
+		}
+	})
+	require.NoError(r.T, r.Proxy.Start(r.T.Context(), "db-1"))
+	r.Open(nil)
+}
+
+func (r *Rig) routes() []topology.RouteSpec {
+	if r.Proxy == nil {
+		return nil
+	}
+	return []topology.RouteSpec{{
+		Name: "orders-rw", Component: "orders-db", Kind: "haproxy", Address: r.Proxy.Address, Serves: "primary",
+		With: fmt.Appendf(nil, `{"socket":%q,"backend":%q}`, r.Proxy.Socket(), lab.Backend),
+	}}
 }
 
 // Server finds a server by name.
@@ -139,7 +167,7 @@ func (r *Rig) CaughtUp() {
 	r.Eventually(func() error {
 		p := r.K.Look(r.T.Context())
 		for _, s := range p.Up() {
-			if src := r.K.Source(p, s); src != nil && s.State.Link.Connected {
+			if src := r.K.Source(p, s); src != nil && p.Of(src).Up() {
 				if d := p.Of(src).State.Executed.Subtract(s.State.Executed); !d.None() {
 					return fmt.Errorf("%s lacks %s", s.Name(), d)
 				}
@@ -197,24 +225,6 @@ func (r *Rig) Restore(keep topology.State) (topology.Restored, []topology.Step, 
 	out, err := r.C.Adapter.Restore(r.T.Context(), keep, func(s topology.Step) { steps = append(steps, s) })
 	return out, steps, err
 }
-
-// Control controls a lab's server.
-type Control struct{ S *lab.Server }
-
-// Status implements topology.Control.
-func (c Control) Status(ctx context.Context) (topology.Status, error) {
-	pid := c.S.PID(ctx)
-	if pid == 0 {
-		return topology.Status{}, nil
-	}
-	return topology.Status{Running: true, PIDs: []int{pid}}, nil
-}
-
-// Start implements topology.Control.
-func (c Control) Start(ctx context.Context) error { return c.S.Start(ctx) }
-
-// Stop implements topology.Control.
-func (c Control) Stop(ctx context.Context) error { return c.S.Stop(ctx) }
 
 // Hang stops a server where it is (SIGSTOP).
 func (r *Rig) Hang(name string) {

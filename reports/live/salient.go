@@ -1,0 +1,39 @@
+package live
+
+import (
+	tl "firedrill/drills/timeline"
+)
+
+// salient tells whether an event deserves a line that stays on a terminal.
+func salient(payload any) bool {
+	switch payload.(type) {
+	case tl.Started, tl.Journaled, tl.RolesSeen, tl.Injecting, tl.Reverting, tl.Ended, tl.PhaseBegan:
+		return false
+	}
+	return true
+}
+
+// grave tells whether an event says that something went wrong with the drill.
+func grave(payload any) bool {
+	switch e := payload.(type) {
+	case tl.Injected:
+		return e.Err != ""
+	case tl.Confirmed:
+		return e.Err != ""
+	case tl.Reverted:
+		return e.Outcome == tl.RevertFailed
+	case tl.RemedyStep:
+		return e.Err != ""
+	case tl.RemedyEnded:
+		return e.Err != ""
+	case tl.Rejoined:
+		return e.Err != ""
+	case tl.ReadBack:
+		return e.Err != ""
+	case tl.CleanedUp:
+		return e.Verdict != "clean"
+	case tl.StopRequested:
+		return true
+	}
+	return false
+}
