@@ -115,14 +115,29 @@ func refused(ctx context.Context, address string) error {
 // ten times as long as an answer took before, within bounds.
 func (m manners) unanswered(ctx context.Context, address string) (string, error) {
 	wait := min(max(10*m.Took.Std(), 50*time.Millisecond), replyTime)
+	begin := time.Now()
 	err := exchange(ctx, address, m.Answers, wait)
 	switch {
-	case ctx.Err() != nil:
-		return "", ctx.Err()
 	case err == nil:
 		return "", fmt.Errorf("%s answers", address)
 	case errors.Is(err, errUnanswered), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
+		if err := waited(begin, wait); err != nil {
+			return "", err
+		}
 		return fmt.Sprintf("%s has not answered for %s (it did %s in %s before)", address, wait, m.Answers, m.Took.Std().Round(10*time.Microsecond)), nil
 	}
 	return "", err
+}
+
+// waited returns nil if about the time has passed that was to be waited. Less says
+// that a context ended first, and much more that the runner itself stood still:
+// then an answer may have been there, unseen.
+func waited(begin time.Time, wait time.Duration) error {
+	switch took := time.Since(begin); {
+	case took < wait:
+		return fmt.Errorf("waited for an answer only for %s, want %s", took, wait)
+	case took > wait+wait/2:
+		return fmt.Errorf("the runner itself stood still: a wait of %s took %s", wait, took)
+	}
+	return nil
 }

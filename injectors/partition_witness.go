@@ -158,10 +158,14 @@ func (p path) tryThere(ctx context.Context, wait time.Duration) error {
 // refuses: otherwise it says that the other side is down.
 func (p path) cutOff(ctx context.Context, reject bool) error {
 	wait := min(max(20*p.Took.Std(), 100*time.Millisecond), 2*time.Second)
+	begin := time.Now()
 	err := p.try(ctx, wait)
+	timeout, ok := errors.AsType[net.Error](err)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case ok && timeout.Timeout():
+		return waited(begin, wait)
 	case err == nil:
 		return fmt.Errorf("%s still reaches %s at %s", p.From, p.To, p.Address)
 	case errors.Is(err, unix.ECONNREFUSED) && !reject:

@@ -154,7 +154,10 @@ func (f *processKill) Revert(ctx context.Context, u drills.Undo) error {
 		if err := s.clearRemains(); err != nil {
 			return err
 		}
-		return s.bringUp(ctx, ctl)
+		if f.signal == unix.SIGKILL {
+			return s.bringUpToStay(ctx, ctl, lookEvery)
+		}
+		return s.bringUpToStay(ctx, ctl, settle)
 	})
 }
 

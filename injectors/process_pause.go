@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"firedrill/drills"
 	"firedrill/drills/topology"
@@ -47,10 +46,10 @@ func (f *processPause) Inject(ctx context.Context, t drills.Target, _ drills.Und
 // has ended meanwhile is drills.ErrGone, after what is left of it was let go on.
 func (f *processPause) Revert(ctx context.Context, u drills.Undo) error {
 	return revertSubjects(ctx, f.kinds, u, func(ctx context.Context, s subject, ctl topology.Control) error {
-		if err := s.goOn(ctx, ctl); err != nil {
-			return err
-		}
 		return poll.Until(ctx, lookEvery, func(ctx context.Context) error {
+			if err := s.goOn(ctx, ctl); err != nil {
+				return err
+			}
 			if len(s.Processes) == 0 || !s.Processes[0].Alive() {
 				return poll.Stop(fmt.Errorf("member %s: the process that was paused has ended: %w", s.Member.Name, drills.ErrGone))
 			}
@@ -62,27 +61,23 @@ func (f *processPause) Revert(ctx context.Context, u drills.Undo) error {
 	})
 }
 
-// goOn sends SIGCONT until no process of the member is seen stopped.
+// goOn sends SIGCONT to every process of the member, whether or not it is seen
+// stopped: that also takes back a stop that has not come into effect yet
+// (signal(7)). It returns nil once none is seen stopped.
 func (s subject) goOn(ctx context.Context, ctl topology.Control) error {
-	return poll.Until(ctx, time.Millisecond, func(ctx context.Context) error {
-		ps, err := s.processes(ctx, ctl)
-		if err != nil {
-			return err
+	ps, err := s.processes(ctx, ctl)
+	if err != nil {
+		return err
+	}
+	if err := thaw(ids(ps)); err != nil {
+		return poll.Stop(err)
+	}
+	for _, p := range ps {
+		if now, err := p.Now(); err == nil && now.Stopped() {
+			return fmt.Errorf("member %s: process %d is still stopped", s.Member.Name, p.PID)
 		}
-		var stopped []proc.Process
-		for _, p := range ps {
-			if p.Stopped() {
-				stopped = append(stopped, p)
-			}
-		}
-		if len(stopped) == 0 {
-			return nil
-		}
-		if err := thaw(ids(stopped)); err != nil {
-			return poll.Stop(err)
-		}
-		return fmt.Errorf("member %s: processes %s are still stopped", s.Member.Name, numbers(stopped))
-	})
+	}
+	return nil
 }
 
 // processes returns what is left of the recorded processes with their descendants,

@@ -2,14 +2,12 @@ package injectors
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"firedrill/drills"
 	"firedrill/drills/topology"
-	"firedrill/drills/topology/control/poll"
 )
 
 // ProcessStopSpec shuts members down by their own control, whatever that is.
@@ -70,7 +68,7 @@ func (f *stopper) Inject(ctx context.Context, t drills.Target, _ drills.Undo) er
 
 // settle is how long a process that was not stopped after all is watched, in case
 // it was asked to and only takes its time.
-const settle = time.Second
+const settle = 500 * time.Millisecond
 
 // Revert starts every member that does not run. It is the control's Start that
 // decides, because a unit that is shutting down is to be started after that.
@@ -79,24 +77,7 @@ func (f *stopper) Revert(ctx context.Context, u drills.Undo) error {
 		if err := ctl.Start(ctx); err != nil {
 			return err
 		}
-		if err := s.bringUp(ctx, ctl); err != nil {
-			return err
-		}
-		if len(s.Processes) == 0 || !s.Processes[0].Alive() {
-			return nil
-		}
-		watch, cancel := context.WithTimeout(ctx, settle)
-		defer cancel()
-		err := poll.Until(watch, 10*lookEvery, func(context.Context) error {
-			if s.Processes[0].Alive() {
-				return errors.New("still there")
-			}
-			return nil
-		})
-		if err != nil && ctx.Err() == nil {
-			return nil // it stays
-		}
-		return errors.Join(ctx.Err(), s.bringUp(ctx, ctl))
+		return s.bringUpToStay(ctx, ctl, settle)
 	})
 }
 

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"firedrill/drills"
 	"firedrill/drills/topology"
 	"firedrill/drills/topology/control/poll"
@@ -141,14 +139,52 @@ func (s subject) bringUp(ctx context.Context, ctl topology.Control) error {
 			}
 			return fmt.Errorf("member %s was only just started", s.Member.Name)
 		}
-		for _, p := range identify(st.PIDs) {
-			if p.Stopped() {
-				_ = p.Signal(unix.SIGCONT) // seen again at the next look if it did not help
-			}
+		// A kill that was itself killed may have left them stopped, or about to be.
+		if err := s.goOn(ctx, ctl); err != nil {
+			return err
 		}
 		if err := s.Manners.asBefore(ctx, s.Member.Address); err != nil {
 			return fmt.Errorf("member %s runs (%s), but %w", s.Member.Name, st.Detail, err)
 		}
 		return nil
 	})
+}
+
+// bringUpToStay brings the member up, and makes sure that what runs is not an old
+// process that was told to end and only takes its time: one that was there before
+// is watched for as long as settle.
+func (s subject) bringUpToStay(ctx context.Context, ctl topology.Control, settle time.Duration) error {
+	old, err := s.stays(ctx, ctl)
+	if err == nil {
+		err = s.bringUp(ctx, ctl)
+	}
+	if err != nil || !old {
+		return err
+	}
+	watch, cancel := context.WithTimeout(ctx, settle)
+	defer cancel()
+	errEnded := errors.New("it has ended")
+	err = poll.Until(watch, lookEvery, func(ctx context.Context) error {
+		switch still, err := s.stays(ctx, ctl); {
+		case err != nil:
+			return err
+		case still:
+			return errors.New("it is still there")
+		}
+		return poll.Stop(errEnded)
+	})
+	if errors.Is(err, errEnded) {
+		return s.bringUp(ctx, ctl)
+	}
+	return ctx.Err()
+}
+
+// stays tells whether the process that the member had before still runs; where
+// processes cannot be seen, whether the member does.
+func (s subject) stays(ctx context.Context, ctl topology.Control) (bool, error) {
+	if len(s.Processes) > 0 {
+		return s.Processes[0].Alive(), nil
+	}
+	st, err := ctl.Status(ctx)
+	return st.Running, err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 )
 
 // Reclone makes a member's data anew, as it was when the lab began: empty, with
@@ -28,6 +29,9 @@ func Reclone(ctx context.Context, home, name, member string) error {
 		if err := os.RemoveAll(s.file("data")); err != nil {
 			return fmt.Errorf("lab %s: remove the data of %s: %w", name, member, err)
 		}
+		// A server skips what carries its own id (--replicate-same-server-id), which
+		// is all that it wrote as a primary: it needs a new one.
+		s.ID = int(time.Now().Unix())
 		return s.Start(ctx)
 	}
 	return fmt.Errorf("lab %s has no member %q: it has %v", name, member, names(l.servers))

@@ -189,6 +189,24 @@ func TestMySQLWriteKilledSession(t *testing.T) {
 	assert.Equal(t, []string{"1:2"}, w.audit().Indeterminate.IDs())
 }
 
+// A kept connection that the server closed while it was idle is replaced before
+// anything is sent on it, as pools do.
+func TestMySQLWriteReplacesIdleConnections(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	p := w.writer(w.c.Members[0].Address(), drills.Pooled)
+	require.Equal(t, timeline.OK, look(t, p).Class)
+	db := w.root(0)
+	var id string
+	require.NoError(t, db.QueryRow("SELECT id FROM information_schema.processlist WHERE user = 'firedrill_app'").Scan(&id))
+	w.sql(0, "KILL CONNECTION "+id)
+	require.Eventually(t, func() bool {
+		return db.QueryRow("SELECT id FROM information_schema.processlist WHERE id = ?", id).Scan(&id) != nil
+	}, 5*time.Second, 5*time.Millisecond)
+	o := look(t, p)
+	assert.Equal(t, timeline.OK, o.Class, o.Detail)
+	assert.EqualValues(t, 2, w.audit().Acknowledged)
+}
+
 // lockTable makes inserts wait until the returned function is called.
 func (w *world) lockTable() (unlock func()) {
 	conn, err := w.root(0).Conn(w.t.Context())

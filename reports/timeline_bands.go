@@ -11,6 +11,9 @@ import (
 // bandsDrawn bounds the bands of all lanes together.
 const bandsDrawn = 900
 
+// flapping is the class of outages that are drawn as one.
+const flapping = "flapping"
+
 // coarse joins outages that are close together until no more than limit bands are
 // left: a flapping service is drawn as what it looks like from afar. Only for
 // drawing; tables and verdict keep every outage apart.
@@ -32,9 +35,7 @@ func join(bands []verdict.Band, gap float64) []verdict.Band {
 		switch {
 		case b.State == "bad" && bad >= 0 && b.From-out[bad].To <= gap:
 			j := &out[bad]
-			if j.Class != b.Class {
-				j.Class = "several"
-			}
+			j.Class = flapping
 			j.To, j.ToWidth = b.To, b.ToWidth
 			out = out[:bad+1]
 			continue
@@ -52,6 +53,9 @@ func bandText(b verdict.Band) string {
 	state := map[string]string{"good": "good", "no-data": "no data"}[b.State]
 	if state == "" {
 		state = strings.TrimSuffix("bad, mostly "+b.Class, ", mostly ")
+	}
+	if b.Class == flapping {
+		state = "flapping, outages close together are drawn as one,"
 	}
 	t := state + " " + stretchText(b.From, b.To)
 	if w := b.FromWidth + b.ToWidth; w > 0 {

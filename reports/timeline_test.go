@@ -38,7 +38,7 @@ func TestCoarseJoinsOnlyWhatIsTooMuch(t *testing.T) {
 	got := coarse(many, 500, 20)
 	assert.LessOrEqual(t, len(got), 20)
 	assert.Equal(t, "bad", got[0].State)
-	assert.Equal(t, "several", got[0].Class)
+	assert.Equal(t, flapping, got[0].Class)
 	assert.Equal(t, 0.0, got[0].From)
 	assert.Equal(t, 499.5, got[0].To)
 }

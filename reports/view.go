@@ -45,13 +45,20 @@ func newPage(r verdict.Result) page {
 	}
 }
 
-// zero is the wall clock at the zero of the report's time axis.
+// zero is the wall clock at the zero of the report's time axis: that of the
+// picture, else when the fault was effective that the slowest recovery counts from.
 func zero(r verdict.Result) time.Time {
 	if !r.Picture.T0.IsZero() {
 		return r.Picture.T0
 	}
+	head, slowest := "", -1.0
+	for _, o := range r.Objectives {
+		if o.Fault != "" && o.Actual != nil && o.Actual.Lo > slowest {
+			head, slowest = o.Fault, o.Actual.Lo
+		}
+	}
 	for _, f := range r.Faults {
-		if f.Effective != nil && f.Effective.Hi != nil {
+		if (head == "" || f.Name == head) && f.Effective != nil && f.Effective.Hi != nil {
 			return *f.Effective.Hi
 		}
 	}

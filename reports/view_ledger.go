@@ -22,7 +22,9 @@ type ledgerView struct {
 	Ranges []string
 	More   string
 	// Joined is the number of ranges in all.
-	Joined   string
+	Joined string
+	// Unlisted is how many lost ids the result itself does not list.
+	Unlisted string
 	Download download
 	ReadBack []readBack
 	// Unread tells that no member was read back: nothing is claimed.
@@ -56,6 +58,9 @@ func ledgers(r verdict.Result, z time.Time) []ledgerView {
 		if more := len(ranges) - rangesShown; more > 0 {
 			v.More = counted(more, "range")
 		}
+		if l.LostUnlisted > 0 {
+			v.Unlisted = counted(l.LostUnlisted, "lost id") + " more"
+		}
 		if l.RecoveryPoint != nil {
 			v.RecoveryPoint = reading(l.RecoveryPoint).String()
 		}
@@ -84,7 +89,8 @@ func lostAt(t *time.Time, z time.Time) *lostWrite {
 	return &lostWrite{At: si.At(since(z, *t)), Clock: instant(*t)}
 }
 
-// ledgerClasses returns the nine classes in the order of the definitions.
+// ledgerClasses returns the nine classes in the order of the definitions, and
+// what vanished after the rejoin if anything did.
 func ledgerClasses(l verdict.LedgerResult) []ledgerClass {
 	all := []struct {
 		key, name   string
@@ -102,7 +108,12 @@ func ledgerClasses(l verdict.LedgerResult) []ledgerClass {
 		{"resurrected", "resurrected", l.Resurrected, true, "lost at first, back after the rejoin", ""},
 		{"dual_write", "dual write", l.DualWrite, true, "acknowledged by two members at once", longest(l.DualWriteWindow)},
 	}
-	out := make([]ledgerClass, 0, len(all))
+	out := make([]ledgerClass, 0, len(all)+1)
+	if l.Vanished > 0 {
+		all = append(all, all[0])
+		last := &all[len(all)-1]
+		last.key, last.name, last.n, last.means = "vanished", "vanished", l.Vanished, "there after recovery, gone after the rejoin"
+	}
 	for _, c := range all {
 		out = append(out, ledgerClass{
 			Key: c.key, Name: c.name, Count: si.Count(c.n), Means: c.means, Extra: c.more, Zero: c.n == 0, Grave: c.grave && c.n > 0,

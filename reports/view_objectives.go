@@ -23,6 +23,8 @@ type objective struct {
 	Series string
 	Fault  string
 	Bullet bullet
+	// Untimed tells that there is no time to compare, only whether it came about.
+	Untimed bool
 }
 
 // bullet is a bullet chart: positions in percent.
@@ -48,6 +50,9 @@ func objectives(r verdict.Result) []objective {
 			Verdict: verdictWord(o.Verdict), Why: o.Why, Series: o.Series, Fault: o.Fault, Lost: lostOf(r, o), Bullet: newBullet(o),
 		}
 		v.Label, v.TargetName = objectiveName(o.Name)
+		if untimed(o) {
+			v.untimed()
+		}
 		v.said()
 		if o.Name == "rto" && o.Actual != nil {
 			v.Badge, _ = healedBy(r.Recovery.By)
@@ -55,6 +60,23 @@ func objectives(r verdict.Result) []objective {
 		out = append(out, v)
 	}
 	return out
+}
+
+// untimed tells that an objective is to come about at all, by no set time. Only
+// for a recovery point is zero a target.
+func untimed(o verdict.ObjectiveResult) bool {
+	return o.Target == 0 && o.Actual == nil && o.Name == "rejoin"
+}
+
+// untimed says what came about in place of how long it took.
+func (o *objective) untimed() {
+	o.Untimed, o.Target = true, "–"
+	switch o.Verdict.Class {
+	case verdict.Met:
+		o.Actual = si.Reading{Value: "complete"}
+	case verdict.Missed:
+		o.Actual = si.Reading{Value: "incomplete"}
+	}
 }
 
 // said drops what the judge's own words say already.

@@ -12,9 +12,9 @@ import (
 type waterfall struct {
 	Phases []phase
 	Ticks  []tick
-	// Native and Assisted are the shares of the recovery time in which the
-	// topology was left alone, and in which the runner acted.
-	Native, Assisted string
+	// Waited and Assisted are the shares of the recovery time in which the runner
+	// waited for others, and in which it acted.
+	Waited, Assisted string
 }
 
 // phase is one stretch of the recovery.
@@ -63,7 +63,7 @@ func newWaterfall(r verdict.Result) waterfall {
 		w.Ticks = append(w.Ticks, tick{X: s.At(t.At), Label: t.Label})
 	}
 	if total > 0 {
-		w.Native, w.Assisted = si.Percent(1-assisted/total), si.Percent(assisted/total)
+		w.Waited, w.Assisted = si.Percent(1-assisted/total), si.Percent(assisted/total)
 	}
 	return w
 }

@@ -38,7 +38,7 @@ func objectiveName(name string) (actual, target string) {
 	case "rpo":
 		return "Recovery point", "RPO"
 	case "rejoin":
-		return "Rejoin time", ""
+		return "Rejoin", ""
 	}
 	return name, ""
 }

@@ -1,10 +1,6 @@
 package scenarios
 
-import (
-	"regexp"
-
-	"github.com/goccy/go-yaml/ast"
-)
+import "github.com/goccy/go-yaml/ast"
 
 // builder turns the parser's tree into nodes: aliases followed, and everything
 // refused that reads differently from one YAML library to the next.
@@ -133,33 +129,4 @@ func (b *builder) copy(of *node, path string, depth int) *node {
 		n.items = append(n.items, b.copy(item, below(path, i), depth+1))
 	}
 	return &n
-}
-
-// decimal is the one way to write a whole number that all YAML versions agree on.
-var decimal = regexp.MustCompile(`^[-+]?(0|[1-9][0-9]*)$`)
-
-func (b *builder) scalar(n *node, from ast.Node) {
-	if tk := from.GetToken(); tk != nil {
-		n.text = tk.Value
-	}
-	switch from := from.(type) {
-	case *ast.StringNode:
-		n.value, n.text = from.Value, from.Value
-	case *ast.LiteralNode:
-		n.value, n.text = from.Value.Value, from.Value.Value
-	case *ast.IntegerNode:
-		n.value = from.Value
-		if from.Value == nil || !decimal.MatchString(n.text) {
-			b.spoil(n, "this is read as a different number by different YAML readers: write it in decimal, or in quotes if it is text")
-		}
-	case *ast.FloatNode:
-		n.value = from.Value
-	case *ast.BoolNode:
-		n.value = from.Value
-	case *ast.InfinityNode, *ast.NanNode:
-		b.spoil(n, "want a finite number")
-	case *ast.NullNode:
-	default:
-		b.spoil(n, "this kind of YAML value is not supported: want text, a number, true or false, a list or a mapping")
-	}
 }

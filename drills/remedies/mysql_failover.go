@@ -89,16 +89,20 @@ func (r mysqlFailover) Apply(ctx context.Context, t drills.Target, log drills.Re
 	f.semiSync = waited(t.State)
 	p := k.Look(ctx, k.Others(f.old)...)
 	if f.best = promoted(k, p); f.best == nil {
-		if err := f.takeOver(ctx, p); err != nil {
-			return err
-		}
-	} else if err := f.fence(ctx); err != nil {
-		return err // promoted before an interruption: the fence is proven again
+		return f.takeOver(ctx, p)
 	}
-	return f.repoint(ctx, p)
+	// Promoted before an interruption: the fence is proven again.
+	if err := f.fence(ctx); err != nil {
+		return err
+	}
+	follow, err := f.repoint(ctx, p)
+	if err != nil {
+		return err
+	}
+	return follow()
 }
 
-// takeOver does everything up to the moment when the new primary is open.
+// takeOver does everything from the fence on.
 func (f *failover) takeOver(ctx context.Context, p mysql.Picture) error {
 	if len(p.Up()) == 0 {
 		return fmt.Errorf("component %s: no replica answers: nobody can take over from %s", f.k.Component.Name(), f.old.Name())
@@ -116,7 +120,16 @@ func (f *failover) takeOver(ctx context.Context, p mysql.Picture) error {
 	if err := f.choose(states); err != nil {
 		return err
 	}
-	return f.promote(ctx, len(states)-1)
+	if err := f.drain(ctx); err != nil {
+		return err
+	}
+	// From here on the candidate has all it will have: the others may turn to it
+	// while it is being opened.
+	follow, err := f.repoint(ctx, p)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.promote(ctx, len(states)-1), follow())
 }
 
 // oldPrimary finds who is to be replaced: the primary of t.State, or else the

@@ -115,7 +115,7 @@ func TestFailoverOfDeadPrimary(t *testing.T) {
 		require.NoError(t, err, "%+v", log.steps)
 		t.Logf("failover took %s: %s", took, log.took(began))
 		assert.Less(t, took, 2*time.Second, "%+v", log.steps)
-		assert.Equal(t, []string{"fence", "freeze receivers", "choose", "drain relay log", "promote", "point others"}, log.intents)
+		assert.Equal(t, []string{"fence", "freeze receivers", "choose", "drain relay log", "point others", "promote"}, log.intents)
 		assert.Contains(t, log.step("fence").Detail, "stopped")
 		assert.Equal(t, a, log.step("promote").Member)
 		now := r.Discover()
@@ -295,4 +295,33 @@ func TestFailoverOfHungPrimary(t *testing.T) {
 	out, steps, err := r.Restore(st)
 	require.NoError(t, err, "%+v", steps)
 	assert.Len(t, out.State.With(topology.Replica), 2)
+}
+
+// Commits go on waiting for a replica after a failover, and the old primary
+// confirms when it is back.
+func TestFailoverKeepsSemiSync(t *testing.T) {
+	r := mysqltest.NewSemiSync(t, 3)
+	st := r.Discover()
+	p, a, _ := roles(t, st)
+	require.Equal(t, "ON", st.Members[0].Facts["semi_sync_active"])
+	r.Insert(p, 3)
+	r.Kill(p)
+	var log book
+	require.NoError(t, remedy(t, "mysql-failover", "").Apply(t.Context(), target(r, st), &log), "%+v", log.steps)
+	assert.Contains(t, log.step("promote").Detail, "commits wait for a replica")
+	r.Insert(a, 3)
+	heal(t, r, st, p)
+	r.Insert(a, 1)
+	r.CaughtUp()
+	r.Eventually(func() error {
+		for _, m := range r.Discover().Members {
+			switch {
+			case m.Member == a && (m.Facts["semi_sync_active"] != "ON" || m.Facts["semi_sync_clients"] != "2"):
+				return fmt.Errorf("%+v", m)
+			case m.Member == p && (m.Facts["semi_sync_source"] != "OFF" || m.Facts["semi_sync_replica"] != "ON"):
+				return fmt.Errorf("%+v", m)
+			}
+		}
+		return nil
+	})
 }

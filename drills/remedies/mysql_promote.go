@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"firedrill/drills/topology"
 	"firedrill/drills/topology/mysql"
 	"firedrill/drills/topology/mysql/gtid"
 )
@@ -162,15 +163,15 @@ func (f *failover) says(states map[*mysql.Node]mysql.State, all gtid.History, un
 	return strings.Join(append(parts, unfit...), "; ")
 }
 
-// promote drains the relay log of the chosen one and opens it; others is how many
-// replicas there are besides it.
-func (f *failover) promote(ctx context.Context, others int) error {
-	err := f.step("drain relay log", f.best.Name(), func() (string, error) {
+// drain lets the chosen one apply what it received.
+func (f *failover) drain(ctx context.Context) error {
+	return f.step("drain relay log", f.best.Name(), func() (string, error) {
 		return "", f.k.Drain(ctx, f.best, f.drainTimeout())
 	})
-	if err != nil {
-		return err
-	}
+}
+
+// promote opens the chosen one; others is how many replicas there are besides it.
+func (f *failover) promote(ctx context.Context, others int) error {
 	return f.step("promote", f.best.Name(), func() (string, error) {
 		detail := "read_only reads back OFF"
 		// With nobody to confirm, every commit would hang.
@@ -185,24 +186,34 @@ func (f *failover) promote(ctx context.Context, others int) error {
 	})
 }
 
-// repoint makes the other replicas follow the new primary. One that cannot is
+// repoint begins to make the other replicas follow the chosen one; the function
+// it returns waits for that and records it. A replica that cannot follow is
 // recorded and left to Restore: the service does not wait for it.
-func (f *failover) repoint(ctx context.Context, p mysql.Picture) error {
+func (f *failover) repoint(ctx context.Context, p mysql.Picture) (func() error, error) {
+	const name = "point others"
+	if err := f.log.Intend(name, nil); err != nil {
+		return nil, fmt.Errorf("journal step %s: %w", name, err)
+	}
 	others := slices.DeleteFunc(nodes(p.Up()), func(n *mysql.Node) bool { return n == f.best })
-	return f.step("point others", f.best.Name(), func() (string, error) {
-		errs := mysql.Parallel(others, func(n *mysql.Node) error {
+	done := make(chan map[string]error, 1)
+	go func() {
+		done <- mysql.Parallel(others, func(n *mysql.Node) error {
 			_, err := f.k.Follow(ctx, n, f.best, false)
 			return err
 		})
-		if ctx.Err() != nil {
-			return "", joined(errs)
-		}
-		detail := fmt.Sprintf("%d replicas follow", len(others)-len(errs))
+	}()
+	return func() error {
+		errs := <-done
+		s := topology.Step{Name: name, Member: f.best.Name(), Detail: fmt.Sprintf("%d replicas follow", len(others)-len(errs))}
 		if len(errs) > 0 {
-			detail += "; left for later: " + joined(errs).Error()
+			s.Detail += "; left for later: " + joined(errs).Error()
 		}
-		return detail, nil
-	})
+		if ctx.Err() != nil {
+			s.Err = ctx.Err().Error()
+		}
+		f.log.Step(s)
+		return ctx.Err()
+	}, nil
 }
 
 func nodes(p mysql.Picture) []*mysql.Node {

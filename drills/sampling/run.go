@@ -65,7 +65,8 @@ func (r *run) schedule(ctx context.Context) {
 				return
 			}
 		} else if ctx.Err() != nil {
-			return
+			r.sink(r.blind(n, due, "stopped before it could start"))
+			continue
 		}
 		r.fire(n, due)
 	}

@@ -161,19 +161,17 @@ func (t *Tracker) Stable(since, now timeline.Offset) bool {
 func (t *Tracker) run(since timeline.Offset) []timeline.Sample {
 	hole := timeline.Offset(timeline.Hole(t.every))
 	var run []timeline.Sample
-	number := int64(-1)
+	number, whole := int64(-1), true
 	for _, s := range t.recent {
 		if s.Start < since {
 			continue
 		}
-		if number >= 0 && s.N != number+1 {
-			break
-		}
+		whole = whole && (number < 0 || s.N == number+1)
 		number = s.N
-		if s.Class.Bad() || len(run) > 0 && s.Start-run[len(run)-1].Start > hole {
+		if s.Class.Bad() || whole && len(run) > 0 && s.Start-run[len(run)-1].Start > hole {
 			run = run[:0]
 		}
-		if s.Class.Good() {
+		if s.Class.Good() && whole {
 			run = append(run, s)
 		}
 	}

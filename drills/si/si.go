@@ -66,8 +66,11 @@ func Duration(s float64) string {
 	if v == 0 {
 		return "0 s"
 	}
-	digits := 1
-	if v < 100 {
+	digits := 0
+	switch {
+	case unit == "s" && v >= 100:
+		digits = 1
+	case v < 100:
 		digits = min(max(2-int(math.Floor(math.Log10(v))), 0), 3)
 	}
 	return trim(v, digits, unit)

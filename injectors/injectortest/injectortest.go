@@ -4,6 +4,7 @@ package injectortest
 
 import (
 	"context"
+	"hash/fnv"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -58,9 +59,11 @@ func Run(t *testing.T, c Case) {
 	if c.Share > 0 {
 		rounds = max(1, int(float64(rounds)*c.Share))
 	}
+	name := fnv.New64a()
+	name.Write([]byte(t.Name()))
 	require.NoError(t, c.Healthy(t.Context()), "before any fault")
 	for i := range rounds {
-		l := &life{Case: c, t: t, r: rand.New(rand.NewPCG(uint64(seed), uint64(i)))}
+		l := &life{Case: c, t: t, r: rand.New(rand.NewPCG(uint64(seed), uint64(i)^name.Sum64()))}
 		l.live()
 		if t.Failed() {
 			t.Fatalf("life cycle %d of %d, %s=%d: %v", i, rounds, seedVar, seed, l.story)

@@ -34,7 +34,7 @@ func Frame(n drills.Snapshot, s tty.Screen) []string {
 	}
 	lines = append(lines, cut(fmt.Sprintf("writes      %s acknowledged, %s/s", si.Count(n.Acked), si.Count(int(n.AckedPerSecond+0.5))), width))
 	for _, f := range n.Faults {
-		lines = append(lines, cut(fmt.Sprintf("fault       %s (%s) on %s, undone in %s at the latest",
+		lines = append(lines, cut(fmt.Sprintf("fault       %s (%s) on %s, undone within %s",
 			tty.Plain(f.Name), tty.Plain(f.Kind), tty.Plain(strings.Join(f.Members, ", ")), whole(f.TTL)), width))
 	}
 	if n.Next != "" {

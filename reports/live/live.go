@@ -36,8 +36,8 @@ func New(w io.Writer, p timeline.Plan) *View {
 // NewOn is New for a screen that the caller knows; it is asked before each drawing.
 func NewOn(w io.Writer, p timeline.Plan, screen func() tty.Screen) *View {
 	v := &View{w: w, screen: screen}
-	if s := screen(); s.Terminal {
-		v.write([]byte(cut(fmt.Sprintf("%s on %s. Ctrl-C stops the drill and puts everything back.", tty.Plain(p.Scenario), tty.Plain(p.Topology)), s.Width-1) + "\n"))
+	if screen().Terminal {
+		v.write(fmt.Appendf(nil, "%s on %s\n", tty.Plain(p.Scenario), tty.Plain(p.Topology)))
 	}
 	return v
 }
@@ -59,7 +59,8 @@ func (v *View) Event(at timeline.Offset, wall time.Time, payload any) {
 	if !salient(payload) {
 		return
 	}
-	line := cut(wall.Local().Format("15:04:05")+"  "+pad(timeline.EventType(payload), 14)+"  "+words, s.Width-1)
+	// A line that stays may wrap: only those that are redrawn are counted.
+	line := wall.Local().Format("15:04:05") + "  " + pad(timeline.EventType(payload), 14) + "  " + words
 	if s.Colour && grave(payload) {
 		line = red(line)
 	}

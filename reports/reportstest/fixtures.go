@@ -105,6 +105,7 @@ func Missed() verdict.Result {
 	l := &r.Ledgers[0]
 	l.Diverged, l.IDs["diverged"] = 1604, l.LostIDs
 	r.Rejoin[0].Replicas = []string{"db-3"}
+	r.Objectives[2].Verdict, r.Objectives[2].Why = verdict.Missed, "db-1 was kept out: its binary log holds 1,604 transactions that db-2 lacks"
 	r.Rejoin[0].KeptOut = map[string]string{"db-1": "its binary log holds 1,604 transactions that db-2 lacks"}
 	r.Rejoin[0].Errant = map[string]string{"db-1": "0-1-46608..48211"}
 	return r
@@ -141,6 +142,7 @@ func Dirty() verdict.Result {
 	r.Reasons = []string{"the revert of primary-loss failed: db-1 did not start within 30 s"}
 	r.Faults[0].Revert, r.Faults[0].RevertedAt = "failed", nil
 	r.Faults[0].Error = "revert process-kill db-1: start mariadbd: exit status 1 after 30 s"
+	r.Objectives[2].Verdict, r.Objectives[2].Why = verdict.Missed, "rejoin db-1: dial 127.0.11.1:3306: connection refused"
 	r.Rejoin[0].Error = "rejoin db-1: dial 127.0.11.1:3306: connection refused"
 	return r
 }

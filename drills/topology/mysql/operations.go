@@ -98,6 +98,23 @@ func (s *Server) Detach(ctx context.Context) error {
 // source that lacks some of its transactions without a word. What lies in the
 // relay log and is not applied yet is fetched again from source.
 func (s *Server) PointAt(ctx context.Context, source string) error {
+	st, err := s.State(ctx)
+	if err != nil {
+		return err
+	}
+	if st.Link.Running() {
+		if err := s.StopReplica(ctx); err != nil {
+			return err
+		}
+		if st, err = s.State(ctx); err != nil {
+			return err
+		}
+	}
+	return s.point(ctx, source, st)
+}
+
+// point is PointAt for a server that does not replicate, in state st.
+func (s *Server) point(ctx context.Context, source string, st State) error {
 	host, p, err := net.SplitHostPort(source)
 	if err != nil {
 		return fmt.Errorf("source %q: want host:port: %w", source, err)
@@ -106,11 +123,10 @@ func (s *Server) PointAt(ctx context.Context, source string) error {
 	if err != nil {
 		return fmt.Errorf("source %q: want a numeric port: %w", source, err)
 	}
-	st, err := s.State(ctx)
+	d, err := s.dialect(ctx)
 	if err != nil {
 		return err
 	}
-	d, _ := s.dialect(ctx)
 	password, err := s.cfg.Replication.Password.Resolve()
 	if err != nil {
 		return fmt.Errorf("with.replication.password: %w", err)
@@ -118,12 +134,7 @@ func (s *Server) PointAt(ctx context.Context, source string) error {
 	if st.Link == nil && s.cfg.Replication.User == "" {
 		return fmt.Errorf("%s: it has no replication account: set with.replication.user and password", s.address)
 	}
-	if st.Link != nil {
-		if err := s.StopReplica(ctx); err != nil {
-			return err
-		}
-	}
-	if err := s.aim(ctx, d); err != nil {
+	if err := s.aim(ctx, st); err != nil {
 		return err
 	}
 	encrypted := s.cfg.TLS == "skip-verify" || s.cfg.TLS == "verify"
@@ -137,15 +148,12 @@ func (s *Server) PointAt(ctx context.Context, source string) error {
 // aim makes a MariaDB server ask for what comes after its own last transaction:
 // gtid_slave_pos does not count what a former primary wrote itself. The same is
 // MASTER_DEMOTE_TO_SLAVE from 10.10 on.
-func (s *Server) aim(ctx context.Context, d dialect) error {
-	if !d.maria() {
+func (s *Server) aim(ctx context.Context, st State) error {
+	own, ok := st.Executed.(gtid.Positions)
+	if !ok {
 		return nil
 	}
-	st, err := s.State(ctx) // again: the applier has stopped only now
-	if err != nil {
-		return err
-	}
-	at := st.Executed.(gtid.Positions).Last().String()
+	at := own.Last().String()
 	if pos, err := gtid.ParsePositions(st.SlavePos); err == nil && pos.String() == at {
 		return nil
 	}

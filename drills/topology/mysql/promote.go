@@ -167,16 +167,18 @@ func (k *Cluster) Follow(ctx context.Context, n, primary *Node, wasPrimary bool)
 	if d := st.Known().Subtract(of.Executed); !d.None() {
 		did += fmt.Sprintf("; gives up %s received and not applied, which %s lacks", d, primary.Name())
 	}
-	// The applier must not apply more than was compared.
-	if st.Link != nil {
+	if st.Link.Running() {
 		if err := n.Server.StopReplica(ctx); err != nil {
 			return "", err
 		}
-		if _, _, err := k.Compare(ctx, n, primary); err != nil {
-			return "", err
+		// What it applied since it was compared counts as well.
+		if st.Link.Receiver || !st.Known().Subtract(st.Executed).None() {
+			if st, _, err = k.Compare(ctx, n, primary); err != nil {
+				return "", err
+			}
 		}
 	}
-	return did, n.Server.PointAt(ctx, primary.Replication)
+	return did, n.Server.point(ctx, primary.Replication, st)
 }
 
 // takeReplicaSide turns a former primary's part of semi-synchronous replication

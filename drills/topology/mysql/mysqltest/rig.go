@@ -45,12 +45,33 @@ type Rig struct {
 func New(t testing.TB, flavour string, n int) *Rig {
 	t.Helper()
 	labtest.Real(t)
-	r := &Rig{T: t, Flavour: flavour, roots: map[string]*sql.DB{}}
-	if flavour == mysql.MariaDB {
-		r.Servers = labtest.Cluster(t, n)
-	} else {
-		r.Servers = labtest.MySQLCluster(t, n)
+	if flavour == mysql.MySQL {
+		return rig(t, flavour, labtest.MySQLCluster(t, n))
 	}
+	return rig(t, flavour, labtest.Cluster(t, n))
+}
+
+// NewSemiSync starts n MariaDB servers whose commits wait for a replica.
+func NewSemiSync(t testing.TB, n int) *Rig {
+	t.Helper()
+	labtest.Real(t)
+	dir, accounts := labtest.Dir(t), lab.NewAccounts()
+	var servers []*lab.Server
+	for id := 1; id <= n; id++ {
+		s, err := lab.NewMariaDB(filepath.Join(dir, fmt.Sprintf("db-%d", id)), fmt.Sprintf("127.0.0.%d:3306", 10+id), id)
+		require.NoError(t, err)
+		s.Accounts, s.SemiSync = accounts, true
+		servers = append(servers, labtest.Start(t, s))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	require.NoError(t, lab.Replicate(ctx, servers[0], servers[1:]...))
+	return rig(t, mysql.MariaDB, servers)
+}
+
+func rig(t testing.TB, flavour string, servers []*lab.Server) *Rig {
+	t.Helper()
+	r := &Rig{T: t, Flavour: flavour, Servers: servers, roots: map[string]*sql.DB{}}
 	for _, s := range r.Servers {
 		db, err := s.Root()
 		require.NoError(t, err)
@@ -69,7 +90,9 @@ func (r *Rig) Open(change func(*topology.ComponentSpec, *mysql.Config)) {
 	t, acc := r.T, r.Servers[0].Accounts
 	t.Setenv("RIG_ADMIN", acc.Admin)
 	t.Setenv("RIG_REPL", acc.Repl)
-	cfg := mysql.Config{User: lab.AdminUser, Password: "env:RIG_ADMIN", Replication: mysql.Replication{User: lab.ReplUser, Password: "env:RIG_REPL"}}
+	t.Setenv("RIG_APP", acc.App)
+	cfg := mysql.Config{User: lab.AdminUser, Password: "env:RIG_ADMIN", Replication: mysql.Replication{User: lab.ReplUser, Password: "env:RIG_REPL"},
+		Application: mysql.Account{User: lab.AppUser, Password: "env:RIG_APP"}}
 	cs := topology.ComponentSpec{Name: "orders-db", Kind: "mysql", Failover: "runner"}
 	for _, s := range r.Servers {
 		m, err := s.Spec()
