@@ -118,6 +118,27 @@ func (c *closing) resume(s journal.State) {
 	if !s.Left {
 		c.note(timeline.StopRequested{Why: "the runner died; " + c.by + " put everything back"})
 	}
+	c.catchUp(s)
+}
+
+// catchUp records the reverts that the journal knows of and the record does not:
+// the runner died in between.
+func (c *closing) catchUp(s journal.State) {
+	rec, err := timeline.Read(s.Header.RunDir)
+	if err != nil {
+		return
+	}
+	known := map[string]bool{}
+	for _, e := range rec.Events {
+		if r, ok := e.Payload.(timeline.Reverted); ok && r.Outcome != timeline.RevertFailed {
+			known[r.Fault] = true
+		}
+	}
+	for _, u := range s.Undone {
+		if u.Sort == sortFault && !known[u.Name] {
+			c.note(timeline.Reverted{Fault: u.Name, Outcome: u.Outcome, Elsewhere: true})
+		}
+	}
 }
 
 func (c *closing) note(payload any) {

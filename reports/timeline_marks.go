@@ -14,11 +14,9 @@ const levels = 3
 // marksOf are the moments of the picture, and that of the recovery.
 func marksOf(r verdict.Result) []verdict.Mark {
 	ms := slices.Clone(r.Picture.Marks)
-	for _, o := range r.Objectives {
-		if o.Name == "rto" && o.Actual != nil && o.Actual.Hi != nil && o.Actual.Lo > 0 {
-			ms = append(ms, verdict.Mark{Name: "recovered", At: *o.Actual.Hi})
-			break
-		}
+	isStable := func(p verdict.Phase) bool { return p.Name == "stable" }
+	if slices.ContainsFunc(r.Recovery.Phases, isStable) {
+		ms = append(ms, verdict.Mark{Name: "recovered", At: recovered(r)})
 	}
 	return ms
 }

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -37,27 +38,20 @@ func (c canvas) faults(r verdict.Result) group {
 	g := group{Name: "Faults", Titled: true}
 	z := zero(r)
 	for _, s := range r.Picture.Faults {
-		v := row{Label: s.Name, Sub: s.Kind, Class: "fault", Height: 24, Bars: []bar{c.barOf(s, 4, 16, "fault", cmpText(s.Detail, s.Kind))}}
+		v := row{Label: s.Name, Sub: s.Kind, Class: "fault", Height: 30, Bars: []bar{c.barOf(s, 7, 16, "fault", cmp.Or(s.Detail, s.Kind))}}
 		v.Says = "Fault " + s.Name + " in force from " + stretchText(s.From, s.To) + "."
 		for _, f := range r.Faults {
 			if f.Name != s.Name || f.Effective == nil || f.Effective.Hi == nil {
 				continue
 			}
 			lo, hi := since(z, f.Effective.Lo), since(z, *f.Effective.Hi)
-			v.Bars = append(v.Bars, bar{X: c.At(lo), W: c.Len(lo, hi), Y: 16, H: 4, Class: "edge",
+			v.Bars = append(v.Bars, bar{X: c.At(lo), W: c.Len(lo, hi), Y: 19, H: 4, Class: "edge",
 				Tip: "became effective " + stretchText(lo, hi) + ", confirmed by " + f.ConfirmedBy})
 			v.Says += " It became effective between " + si.At(lo) + " and " + si.At(hi) + "."
 		}
 		g.Rows = append(g.Rows, v)
 	}
 	return g
-}
-
-func cmpText(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // remedies packs the steps into as few rows as they fit without overlapping.
@@ -71,10 +65,10 @@ func (c canvas) remedies(r verdict.Result) group {
 		}
 		if k == len(ends) {
 			ends = append(ends, 0)
-			g.Rows = append(g.Rows, row{Label: "steps", Class: "remedy", Height: 24, Says: "Remedies."})
+			g.Rows = append(g.Rows, row{Label: "steps", Class: "remedy", Height: 30, Says: "Remedies."})
 		}
 		ends[k] = s.To
-		g.Rows[k].Bars = append(g.Rows[k].Bars, c.barOf(s, 4, 16, shade("remedy", i), s.Name))
+		g.Rows[k].Bars = append(g.Rows[k].Bars, c.barOf(s, 7, 16, shade("remedy", i), s.Name))
 		g.Rows[k].Says += " " + s.Name + ": " + stretchText(s.From, s.To) + "."
 	}
 	var names []string

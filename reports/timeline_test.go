@@ -39,8 +39,8 @@ func TestCoarseJoinsOnlyWhatIsTooMuch(t *testing.T) {
 	assert.LessOrEqual(t, len(got), 20)
 	assert.Equal(t, "bad", got[0].State)
 	assert.Equal(t, flapping, got[0].Class)
-	assert.Equal(t, 0.0, got[0].From)
-	assert.Equal(t, 499.5, got[0].To)
+	assert.InDelta(t, 0, got[0].From, 1e-9)
+	assert.InDelta(t, 499.5, got[0].To, 1e-9)
 }
 
 func TestWaterfallFillsWaiting(t *testing.T) {

@@ -36,11 +36,8 @@ func newWaterfall(r verdict.Result) waterfall {
 		return waterfall{}
 	}
 	end := recovered(r)
-	s := svg.Scale{From: min(ps[0].From, 0), To: ps[0].To}
-	for _, p := range ps {
-		s.To = max(s.To, p.To)
-	}
-	if s.To <= s.From {
+	s := svg.Scale{From: min(ps[0].From, 0)}
+	if s.To = latest(ps); s.To <= s.From {
 		return waterfall{}
 	}
 	w := waterfall{}
@@ -51,7 +48,7 @@ func newWaterfall(r verdict.Result) waterfall {
 			By: phaseBy(r, p, end), X: s.At(p.From), W: s.Len(p.From, p.To),
 		}
 		if v.By != "after" && end > 0 && p.To > 0 {
-			v.Share = si.Percent((p.To - p.From) / end)
+			v.Share = share((p.To - p.From) / end)
 			total += p.To - p.From
 		}
 		if v.By == "runner" {
@@ -91,6 +88,14 @@ func latest(ps []verdict.Phase) float64 {
 	return end
 }
 
+// share writes a share; no more digits than a reader can use.
+func share(of float64) string {
+	if of > 0 && of < 0.001 {
+		return "< 0.1 %"
+	}
+	return si.Percent(of)
+}
+
 // phaseName is a phase in words.
 func phaseName(name string) string {
 	switch name {
@@ -102,24 +107,24 @@ func phaseName(name string) string {
 	return name
 }
 
-// recovered is when the slowest judged client had recovered, in seconds since the
-// fault; the end of the last phase if that was not determined.
+// recovered is when the slowest judged client had recovered, in seconds on the
+// report's axis: where being stable begins, or at the end of the last phase.
 func recovered(r verdict.Result) float64 {
-	var end float64
-	for _, o := range r.Objectives {
-		if o.Name == "rto" && o.Actual != nil && o.Actual.Hi != nil {
-			end = max(end, *o.Actual.Hi)
+	ps := r.Recovery.Phases
+	for _, p := range ps {
+		if p.Name == "stable" {
+			return p.From
 		}
 	}
-	if n := len(r.Recovery.Phases); end == 0 && n > 0 {
-		end = r.Recovery.Phases[n-1].To
+	if len(ps) == 0 {
+		return 0
 	}
-	return end
+	return latest(ps)
 }
 
 // phaseBy tells who was at work in most of a phase.
 func phaseBy(r verdict.Result, p verdict.Phase, end float64) string {
-	if p.To > end && p.From > end-0.05*(p.To-p.From) {
+	if p.From >= end {
 		return "after"
 	}
 	var acted float64

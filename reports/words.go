@@ -76,13 +76,16 @@ func reading(s *verdict.Seconds) si.Reading {
 	return si.Interval(s.Lo, s.Hi)
 }
 
-// asSentence begins s with a capital letter and ends it with a full stop.
+// asSentence begins s with a capital letter, unless that is a name ("db-1"), and
+// ends it with a full stop.
 func asSentence(s string) string {
 	if s = strings.TrimSpace(s); s == "" {
 		return ""
 	}
-	first, n := utf8.DecodeRuneInString(s)
-	s = string(unicode.ToUpper(first)) + s[n:]
+	if word, _, _ := strings.Cut(s, " "); !strings.ContainsAny(word, "-_/0123456789") {
+		first, n := utf8.DecodeRuneInString(s)
+		s = string(unicode.ToUpper(first)) + s[n:]
+	}
 	if !strings.HasSuffix(s, ".") {
 		s += "."
 	}

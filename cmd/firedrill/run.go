@@ -17,12 +17,12 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"firedrill/cmd/firedrill/live"
 	"firedrill/drills"
 	"firedrill/drills/topology/netns"
 	"firedrill/drills/verdict"
 	"firedrill/lab"
 	"firedrill/reports"
-	"firedrill/reports/live"
 )
 
 // runFlags are the flags of run.

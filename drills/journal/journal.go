@@ -176,14 +176,20 @@ type State struct {
 	Pending []Intent
 	// Steps are the names of the steps that were about to be done, in order.
 	Steps []string
-	// Undone are the outcomes of the intents that were, by id.
-	Undone map[string]string
+	// Undone are those that were, oldest first.
+	Undone []Undone
+}
+
+// Undone is an intent that was undone, and how: "clean" or "gone".
+type Undone struct {
+	Intent
+	Outcome string
 }
 
 // Read reads a journal. A torn line is ignored: what it announced was not
 // durable, so it was not done.
 func Read(path string) (State, error) {
-	s := State{Path: path, Undone: map[string]string{}}
+	s := State{Path: path}
 	f, err := os.Open(path)
 	if err != nil {
 		return s, fmt.Errorf("read journal: %w", err)
@@ -220,9 +226,10 @@ func (s *State) apply(l line) {
 	case "step":
 		s.Steps = append(s.Steps, l.Step)
 	case "done":
-		s.Undone[l.ID] = l.Outcome
-		if l.Outcome != "failed" {
-			s.Pending = slices.DeleteFunc(s.Pending, func(i Intent) bool { return i.ID == l.ID })
+		at := slices.IndexFunc(s.Pending, func(i Intent) bool { return i.ID == l.ID })
+		if at >= 0 && l.Outcome != "failed" {
+			s.Undone = append(s.Undone, Undone{s.Pending[at], l.Outcome})
+			s.Pending = slices.Delete(s.Pending, at, at+1)
 		}
 	case "left":
 		s.Left = true

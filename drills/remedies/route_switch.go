@@ -84,7 +84,7 @@ func switched(ctx context.Context, rt *topology.Route, member string) (string, e
 	if !slices.Equal(now, []string{member}) {
 		return "", fmt.Errorf("it leads to %q after it was switched to %s", now, member)
 	}
-	return "led to " + orNobody(was), nil
+	return "led to " + orNobody(was) + " before", nil
 }
 
 func orNobody(members []string) string {

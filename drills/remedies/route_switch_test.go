@@ -38,7 +38,7 @@ func TestRouteSwitchAfterFailover(t *testing.T) {
 	require.NoError(t, remedy(t, "mysql-failover", "").Apply(t.Context(), target(r, st), &book{}))
 	var log book
 	require.NoError(t, remedy(t, "route-switch", "").Apply(t.Context(), target(r, st), &log))
-	assert.Equal(t, topology.Step{Name: "switch route orders-rw", Member: a, Detail: "led to " + p}, log.steps[0])
+	assert.Equal(t, topology.Step{Name: "switch route orders-rw", Member: a, Detail: "led to " + p + " before"}, log.steps[0])
 	who, err = through(t, r)
 	require.NoError(t, err)
 	assert.Equal(t, a, who)

@@ -89,6 +89,10 @@ func (j *judge) decide() {
 		r.Verdict, r.Reasons = Aborted, append(r.Reasons, j.stops...)
 	case len(j.invalid) > 0:
 		r.Verdict, r.Reasons = Inconclusive, append(r.Reasons, j.invalid...)
+		// What was measured stays there to be read; it proves nothing.
+		for i := range r.Objectives {
+			r.Objectives[i].Verdict = Inconclusive
+		}
 	default:
 		r.Verdict = j.objectives()
 	}

@@ -2,7 +2,9 @@ package verdict
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 
 	"firedrill/drills/timeline"
 )
@@ -133,11 +135,11 @@ func (j *judge) judgeRejoin() {
 		}
 		j.res.Rejoin = append(j.res.Rejoin, r)
 		o := ObjectiveResult{Name: "rejoin", Component: rj.Component, Verdict: Met, Why: "every member is back and follows the primary"}
-		for m := range rj.Errant {
+		for _, m := range slices.Sorted(maps.Keys(rj.Errant)) {
 			o.Why = m + " held transactions that the primary lacks and was rebuilt"
 		}
-		for m, why := range rj.KeptOut {
-			o.Verdict, o.Why = Missed, fmt.Sprintf("%s was kept out: %s", m, why)
+		for _, m := range slices.Sorted(maps.Keys(rj.KeptOut)) {
+			o.Verdict, o.Why = Missed, fmt.Sprintf("%s was kept out: %s", m, rj.KeptOut[m])
 		}
 		if rj.Err != "" {
 			o.Verdict, o.Why = Missed, rj.Err

@@ -133,6 +133,15 @@ func TestGoodSampleThatOvertakesDropsWhatWasInferred(t *testing.T) {
 	require.Equal(t, timeline.Interval{Lo: 2450 * ms, Hi: 2600*ms + 57*ms + ms/2}, got[0].Start)
 }
 
+// A request that hung in one outage is no measure of how fast the next ones are answered.
+func TestAnswersThatWaitedDoNotWidenLaterOutages(t *testing.T) {
+	p := newPlan(200).fill(50, 60, timeline.Refused, ms).fill(150, 160, timeline.Timeout, 1000*ms)
+	p.set(49, timeline.OK, 700*ms)
+	got := p.readings().Outages()
+	require.Len(t, got, 2)
+	require.Equal(t, timeline.Interval{Lo: 7450 * ms, Hi: 7500*ms + 14*ms + ms/2}, got[1].Start)
+}
+
 func TestGapsWidenTheBounds(t *testing.T) {
 	// The runner sleeps from 2.3 to 2.7 s: nothing is due in it that is not missed.
 	p := newPlan(100).fill(46, 54, timeline.NoData, 0).fill(54, 60, timeline.Refused, ms)

@@ -2,6 +2,8 @@ package verdict
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +34,10 @@ func (j *judge) recoveryPhases() {
 	if out != nil && out.Start.Hi > last {
 		add("first client error", last, out.Start.Hi)
 		last = out.Start.Hi
+	}
+	if act := eff.Hi + timeline.Offset(j.plan.HealAfter); j.detected != nil && act > last && act < *j.detected {
+		add("wait for the topology", last, act)
+		last = act
 	}
 	if j.detected != nil && *j.detected > last {
 		add("detect", last, *j.detected)
@@ -107,7 +113,7 @@ func (j *judge) sentence() string {
 		}
 	}
 	for _, rj := range r.Rejoin {
-		for m := range rj.KeptOut {
+		for _, m := range slices.Sorted(maps.Keys(rj.KeptOut)) {
 			parts = append(parts, m+" was kept out")
 		}
 	}

@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -20,7 +21,7 @@ func (j *judge) picture(samples [][]timeline.Sample) Picture {
 		zero = j.faults[0].from
 	}
 	at := func(o timeline.Offset) float64 { return time.Duration(o - zero).Seconds() }
-	p := Picture{From: at(0), To: at(j.end)}
+	p := Picture{T0: j.wall(zero), From: at(0), To: at(j.end)}
 	if base, ok := j.phase(timeline.PhaseBaseline); ok {
 		p.From = at(base.from)
 	}
@@ -28,7 +29,7 @@ func (j *judge) picture(samples [][]timeline.Sample) Picture {
 		s := j.plan.Series[sj.index]
 		p.Lanes = append(p.Lanes, Lane{
 			Name: s.Name(), Judged: s.Judged, Timeout: s.Timeout.Seconds(),
-			Bands: bands(sj.readings, sj.outages, at), Points: thin(samples[sj.index], at),
+			Bands: bands(sj.readings, sj.outages, at), Points: j.scatter(samples[sj.index], at),
 		})
 	}
 	for _, f := range j.faults {
@@ -122,6 +123,22 @@ func blind(r Readings, at func(timeline.Offset) float64) []Band {
 		}
 	}
 	return bs
+}
+
+// scatter thins a series' samples, less around the recovery than elsewhere.
+func (j *judge) scatter(samples []timeline.Sample, at func(timeline.Offset) float64) []Point {
+	if j.head == nil || j.healedAt == nil {
+		return thin(samples, at)
+	}
+	cut := func(o timeline.Offset) int {
+		i, _ := slices.BinarySearchFunc(samples, o, func(s timeline.Sample, o timeline.Offset) int { return cmp.Compare(s.Start, o) })
+		return i
+	}
+	from, to := cut(j.head.from), cut(*j.healedAt)
+	if from > to {
+		return thin(samples, at)
+	}
+	return slices.Concat(thin(samples[:from], at), thin(samples[from:to], at), thin(samples[to:], at))
 }
 
 // thin keeps the slowest sample of each stretch, and every stretch's worst class.

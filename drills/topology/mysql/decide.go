@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 
-	"firedrill/drills/topology"
 	"firedrill/drills/topology/mysql/gtid"
 )
 
@@ -89,7 +88,7 @@ func several(cs, open []Candidate) Choice {
 		if n := a.Followers - b.Followers; n != 0 {
 			return n
 		}
-		return slices.IndexFunc(cs, is(b)) - slices.IndexFunc(cs, is(a))
+		return slices.IndexFunc(cs, same(b)) - slices.IndexFunc(cs, same(a))
 	})
 	return chosen(cs, best, fmt.Sprintf("%s take writes; it was promoted meanwhile", listed(open)))
 }
@@ -119,7 +118,7 @@ func among(cs []Candidate) (Choice, bool) {
 		if n := a.Followers - b.Followers; n != 0 {
 			return n
 		}
-		return slices.IndexFunc(cs, is(b)) - slices.IndexFunc(cs, is(a))
+		return slices.IndexFunc(cs, same(b)) - slices.IndexFunc(cs, same(a))
 	})
 	if best.Was && len(lacks(cs, best)) == 0 {
 		why += ", and was the primary"
@@ -170,7 +169,9 @@ func filter(cs []Candidate, keep func(Candidate) bool) []Candidate {
 	return slices.DeleteFunc(slices.Clone(cs), func(c Candidate) bool { return !keep(c) })
 }
 
-func is(c Candidate) func(Candidate) bool { return func(o Candidate) bool { return o.Name == c.Name } }
+func same(c Candidate) func(Candidate) bool {
+	return func(o Candidate) bool { return o.Name == c.Name }
+}
 
 func listed(cs []Candidate) string {
 	var names []string
@@ -178,49 +179,4 @@ func listed(cs []Candidate) string {
 		names = append(names, c.Name)
 	}
 	return strings.Join(names, " and ")
-}
-
-// candidates turns a picture into what Decide needs; keep is the state before.
-func (k *Cluster) candidates(p Picture, keep topology.State) []Candidate {
-	was := keep.With(topology.Primary)
-	var old gtid.History
-	for _, s := range p.Up() {
-		if slices.Contains(was, s.Name()) {
-			old = s.State.Executed
-		}
-	}
-	var cs []Candidate
-	for _, s := range p.Up() {
-		c := Candidate{
-			Name: s.Name(), Known: s.State.Known(), Open: k.TakesWrites(p, s),
-			Was: slices.Contains(was, s.Name()), Own: k.Source(p, s) == nil && s.State.wroteBeyond(old),
-		}
-		for _, o := range p.Up() {
-			if k.Source(p, o) == s.Node {
-				c.Followers++
-			}
-		}
-		cs = append(cs, c)
-	}
-	return cs
-}
-
-// wroteBeyond tells whether a server wrote transactions itself that a history
-// (nil: nothing) does not have.
-func (s State) wroteBeyond(h gtid.History) bool {
-	switch own := s.Executed.(type) {
-	case gtid.Positions:
-		var theirs gtid.Positions
-		if h != nil {
-			theirs = h.(gtid.Positions)
-		}
-		return own.Wrote(s.ServerID) > theirs.Wrote(s.ServerID)
-	case gtid.Set:
-		var theirs gtid.Set
-		if h != nil {
-			theirs = h.(gtid.Set)
-		}
-		return slices.Contains(own.Minus(theirs).Origins(), strings.ToLower(s.UUID))
-	}
-	return false
 }

@@ -3,8 +3,6 @@ package mysql
 import (
 	"context"
 	"fmt"
-	"net"
-	"strconv"
 	"time"
 
 	"firedrill/drills/topology/mysql/gtid"
@@ -91,73 +89,6 @@ func (s *Server) Detach(ctx context.Context) error {
 		return err
 	}
 	return s.run(ctx, "", "RESET "+d.replica+" ALL")
-}
-
-// PointAt makes the server replicate from source (host:port) from its own
-// position on, and starts it. Compare the histories first: MySQL follows a
-// source that lacks some of its transactions without a word. What lies in the
-// relay log and is not applied yet is fetched again from source.
-func (s *Server) PointAt(ctx context.Context, source string) error {
-	st, err := s.State(ctx)
-	if err != nil {
-		return err
-	}
-	if st.Link.Running() {
-		if err := s.StopReplica(ctx); err != nil {
-			return err
-		}
-		if st, err = s.State(ctx); err != nil {
-			return err
-		}
-	}
-	return s.point(ctx, source, st)
-}
-
-// point is PointAt for a server that does not replicate, in state st.
-func (s *Server) point(ctx context.Context, source string, st State) error {
-	host, p, err := net.SplitHostPort(source)
-	if err != nil {
-		return fmt.Errorf("source %q: want host:port: %w", source, err)
-	}
-	port, err := strconv.Atoi(p)
-	if err != nil {
-		return fmt.Errorf("source %q: want a numeric port: %w", source, err)
-	}
-	d, err := s.dialect(ctx)
-	if err != nil {
-		return err
-	}
-	password, err := s.cfg.Replication.Password.Resolve()
-	if err != nil {
-		return fmt.Errorf("with.replication.password: %w", err)
-	}
-	if st.Link == nil && s.cfg.Replication.User == "" {
-		return fmt.Errorf("%s: it has no replication account: set with.replication.user and password", s.address)
-	}
-	if err := s.aim(ctx, st); err != nil {
-		return err
-	}
-	encrypted := s.cfg.TLS == "skip-verify" || s.cfg.TLS == "verify"
-	query, args := d.follow(host, port, s.cfg.Replication.User, password, st.Link == nil, encrypted)
-	if err := s.run(ctx, d.change+" "+source, query, args...); err != nil {
-		return err
-	}
-	return s.StartReplica(ctx)
-}
-
-// aim makes a MariaDB server ask for what comes after its own last transaction:
-// gtid_slave_pos does not count what a former primary wrote itself. The same is
-// MASTER_DEMOTE_TO_SLAVE from 10.10 on.
-func (s *Server) aim(ctx context.Context, st State) error {
-	own, ok := st.Executed.(gtid.Positions)
-	if !ok {
-		return nil
-	}
-	at := own.Last().String()
-	if pos, err := gtid.ParsePositions(st.SlavePos); err == nil && pos.String() == at {
-		return nil
-	}
-	return s.run(ctx, "", "SET GLOBAL gtid_slave_pos=?", at)
 }
 
 // WaitApplied waits until the server has executed all of h. It returns early

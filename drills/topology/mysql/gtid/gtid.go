@@ -28,6 +28,11 @@ type Difference struct {
 	// AtMost marks a count that is an upper bound: a MariaDB server's state does
 	// not tell which of several origins a sequence number belongs to.
 	AtMost bool
+	// Unsure lists what cannot be told (MariaDB): the other server has a later
+	// transaction of the same domain and nothing at all of this origin, which is so
+	// if it was cloned after these, and if these were written beside the common
+	// history. They are not counted.
+	Unsure string
 }
 
 // None tells whether the difference is empty.

@@ -101,6 +101,17 @@ func TestPositionsAlgebra(t *testing.T) {
 	}
 }
 
+// A server that was cloned knows nothing of who wrote before; one that was
+// written to beside replication looks just the same.
+func TestPositionsUnsure(t *testing.T) {
+	d := pos(t, "0-1-4077,0-2-5000").Subtract(pos(t, "0-2-5000"))
+	assert.True(t, d.None())
+	assert.Equal(t, "0-1-4077", d.Unsure)
+	assert.True(t, pos(t, "0-2-5000").Contains(pos(t, "0-1-4077,0-2-5000")))
+	d = pos(t, "0-1-4077,0-2-5001").Subtract(pos(t, "0-2-5000"))
+	assert.Equal(t, "0-2-5001", d.Text)
+}
+
 func TestPositionsNotation(t *testing.T) {
 	p := pos(t, "0-2-5000, 0-1-4077,3-1-9")
 	assert.Equal(t, "0-1-4077,0-2-5000,3-1-9", p.String())

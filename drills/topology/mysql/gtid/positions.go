@@ -84,12 +84,7 @@ func (p Positions) Union(other History) History {
 
 // Contains implements History.
 func (p Positions) Contains(other History) bool {
-	for o, n := range other.(Positions) {
-		if n > p[o] {
-			return false
-		}
-	}
-	return true
+	return other.Subtract(p).None()
 }
 
 // Subtract implements History. Histories share a beginning and then fork: the
@@ -98,9 +93,13 @@ func (p Positions) Subtract(other History) Difference {
 	q := other.(Positions)
 	byDomain := map[uint32]ranges{}
 	var d Difference
-	var texts []string
+	var texts, unsure []string
 	for _, o := range p.origins() {
 		if p[o] <= q[o] {
+			continue
+		}
+		if q[o] == 0 && p.fork(q, o.domain) > p[o] {
+			unsure = append(unsure, fmt.Sprintf("%d-%d-%d", o.domain, o.server, p[o]))
 			continue
 		}
 		from, sure := p.after(q, o)
@@ -111,7 +110,7 @@ func (p Positions) Subtract(other History) Difference {
 	for _, rs := range byDomain {
 		d.Count += normal(rs).count()
 	}
-	d.Text = strings.Join(texts, ",")
+	d.Text, d.Unsure = strings.Join(texts, ","), strings.Join(unsure, ",")
 	return d
 }
 

@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"firedrill/cmd/firedrill/live"
 	"firedrill/drills"
 	"firedrill/drills/timeline"
-	"firedrill/reports/live"
 	"firedrill/reports/tty"
 )
 
@@ -65,7 +65,7 @@ func TestFrame(t *testing.T) {
 		"orders-write-01/poo…  ▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁  good 20s      ",
 		"orders-write-02/poo…  ▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁  good 20s      ",
 		"writes      48,211 acknowledged, 614/s",
-		"fault       primary-loss (process-kill) on db-1, undone within 9 min 12 s",
+		"fault       primary-loss on db-1, undone within 9m12s (process-kill)",
 		"next        past 15 s without healing: promote-replica on orders-db",
 		"            Ctrl-C stops the drill and puts everything back",
 	}, "\n"), got)

@@ -34,8 +34,8 @@ func Frame(n drills.Snapshot, s tty.Screen) []string {
 	}
 	lines = append(lines, cut(fmt.Sprintf("writes      %s acknowledged, %s/s", si.Count(n.Acked), si.Count(int(n.AckedPerSecond+0.5))), width))
 	for _, f := range n.Faults {
-		lines = append(lines, cut(fmt.Sprintf("fault       %s (%s) on %s, undone within %s",
-			tty.Plain(f.Name), tty.Plain(f.Kind), tty.Plain(strings.Join(f.Members, ", ")), whole(f.TTL)), width))
+		lines = append(lines, cut(fmt.Sprintf("fault       %s on %s, undone within %s (%s)",
+			tty.Plain(f.Name), tty.Plain(strings.Join(f.Members, ", ")), short(f.TTL), tty.Plain(f.Kind)), width))
 	}
 	if n.Next != "" {
 		lines = append(lines, cut("next        "+tty.Plain(n.Next), width))

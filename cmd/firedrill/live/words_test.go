@@ -5,8 +5,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"firedrill/cmd/firedrill/live"
 	tl "firedrill/drills/timeline"
-	"firedrill/reports/live"
 )
 
 func TestWords(t *testing.T) {

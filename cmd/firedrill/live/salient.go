@@ -1,12 +1,20 @@
 package live
 
 import (
+	"time"
+
 	tl "firedrill/drills/timeline"
 )
 
+// longGap is a pause of the runner that a person should know of at once. Shorter
+// ones are common on a busy host, and are in the record all the same.
+const longGap = 250 * time.Millisecond
+
 // salient tells whether an event deserves a line that stays on a terminal.
 func salient(payload any) bool {
-	switch payload.(type) {
+	switch e := payload.(type) {
+	case tl.Gap:
+		return time.Duration(e.To-e.From) >= longGap
 	case tl.Started, tl.Journaled, tl.RolesSeen, tl.Injecting, tl.Reverting, tl.Ended, tl.PhaseBegan:
 		return false
 	}
