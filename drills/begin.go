@@ -95,9 +95,7 @@ func (r *run) caveat(format string, args ...any) {
 }
 
 // leftover notes something that is not proven to be put back: the run is dirty.
-func (r *run) leftover(format string, args ...any) {
-	r.leftovers = append(r.leftovers, fmt.Sprintf(format, args...))
-}
+func (r *run) leftover(err error) { r.leftovers = append(r.leftovers, err.Error()) }
 
 // end closes the record and, if everything is put back, the journal.
 func (r *run) end() error {

@@ -114,7 +114,7 @@ func (r *run) revert(ctx context.Context) error {
 			continue
 		}
 		if err := r.revertFault(ctx, m); err != nil {
-			r.leftover("%v", err)
+			r.leftover(err)
 		}
 	}
 	return nil

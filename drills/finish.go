@@ -26,7 +26,7 @@ func (r *run) rejoin(ctx context.Context) error {
 			})
 		}})
 		if err != nil {
-			r.leftover("%v", err)
+			r.leftover(err)
 		}
 	}
 	return nil

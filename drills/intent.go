@@ -131,7 +131,7 @@ func (r *run) reverse(ctx context.Context, m *made, u undoer) error {
 	m.outcome = revertOutcome(err)
 	m.undone = m.outcome != timeline.RevertFailed
 	if jerr := r.jr.Done(m.ID, m.outcome, "runner"); jerr != nil {
-		r.leftover("%v", jerr)
+		r.leftover(jerr)
 	}
 	if m.undone {
 		return nil

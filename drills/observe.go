@@ -17,7 +17,6 @@ import (
 // probing is everything that looks at the system while the drill runs.
 type probing struct {
 	probes []Probe // by series
-	stopAt []context.CancelFunc
 	stop   context.CancelFunc
 	ended  sync.WaitGroup
 }

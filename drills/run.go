@@ -85,7 +85,7 @@ func Run(ctx context.Context, d *Drill, o Options) (clean bool, err error) {
 	}
 	for _, s := range append(back, stage{do: r.sweep}) {
 		if err := r.stages(undo, []stage{s}); err != nil {
-			r.leftover("%v", err)
+			r.leftover(err)
 		}
 	}
 	err = r.end()

@@ -16,6 +16,8 @@ func All(k topology.Kinds) kind.Catalogue[drills.Injector] {
 		kind.New("process-stop", "Shuts a member down gracefully; undone by starting it again.", ProcessStopSpec{}, newProcessStop(k)),
 		kind.New("systemd-stop", "Stops a unit of systemd; undone by starting it again.", SystemdStopSpec{}, newSystemdStop(k)),
 		kind.New("network-partition", "Cuts a member off from its peers or from everybody (nftables); undone by removing the rules.", networkPartitionDefaults, newNetworkPartition),
+		kind.New("mysql-read-only", "Makes a MySQL or MariaDB primary refuse writes; undone by letting it take them again.", MySQLReadOnlySpec{}, newMySQLReadOnly),
+		kind.New("mysql-replication-stop", "Stops the receiver of MySQL or MariaDB replicas, so that they fall behind; undone by starting it again.", MySQLReplicationStopSpec{}, newMySQLReplicationStop),
 		kind.New("exec", "Runs commands that make, undo and confirm a fault.", execDefaults, newExec),
 	)
 }

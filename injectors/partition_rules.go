@@ -37,18 +37,19 @@ type cut struct {
 // first packet that either side sends.
 func (c cut) rules(table string, n int) string {
 	w := &ruleWriter{table: table, suffix: fmt.Sprintf("_%d", n), reject: c.reject}
+	if c.member.uid < 0 && len(c.peers) == 0 {
+		c.wholeHost(w)
+		return w.text()
+	}
 	for _, v6 := range []bool{false, true} {
 		w.family(v6)
 		if len(only(c.member.addrs, v6)) == 0 {
 			continue
 		}
 		w.sets()
-		switch {
-		case c.member.uid >= 0:
+		if c.member.uid >= 0 {
 			c.byUser(w, v6)
-		case len(c.peers) == 0:
-			c.wholeHost(w)
-		default:
+		} else {
 			c.byAddress(w, v6)
 		}
 	}
@@ -115,8 +116,8 @@ func (c cut) byAddress(w *ruleWriter, v6 bool) {
 // wholeHost cuts off everything but the host from itself.
 func (c cut) wholeHost(w *ruleWriter) {
 	c.spareSSH(w)
-	w.lose("output", `oifname != "lo" meta nfproto `+w.nfproto, c.out)
-	w.lose("input", `iifname != "lo" meta nfproto `+w.nfproto, c.in)
+	w.lose("output", `oifname != "lo"`, c.out)
+	w.lose("input", `iifname != "lo"`, c.in)
 }
 
 func (c cut) spareSSH(w *ruleWriter) {
@@ -142,7 +143,7 @@ func only(addrs []netip.Addr, v6 bool) []netip.Addr {
 type ruleWriter struct {
 	table, suffix string
 	reject        bool
-	// ip is the keyword of the address family, nfproto its name.
+	// ip is the keyword of the address family, nfproto what its types begin with.
 	ip, nfproto string
 	decls       strings.Builder
 	lines       strings.Builder

@@ -1,6 +1,7 @@
 package injectors_test
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -41,7 +42,7 @@ func TestKillOfASupervisedMember(t *testing.T) {
 	t.Cleanup(func() {
 		supervisor.Process.Kill()
 		supervisor.Wait()
-		assert.NoError(t, die(m)(t.Context()))
+		assert.NoError(t, die(m)(context.Background()))
 	})
 	require.NoError(t, whole(1, m)(t.Context()))
 

@@ -21,6 +21,8 @@ import (
 type placeUndo struct {
 	Component topology.ComponentSpec `json:"component"`
 	Place     place                  `json:"place"`
+	// Keep leaves the table where it is.
+	Keep bool `json:"keep,omitempty"`
 }
 
 // Prepare makes the table on the component's primary, and its database if it is
@@ -53,26 +55,28 @@ func (k *mysqlWrite) place(c *topology.Component, runID string) (place, mysql.Co
 }
 
 // PlanUndo says that the table is dropped, and the database if this run made it
-// and nobody else uses it.
+// and nobody else uses it; or that the table is left, where the file asks for it.
 func (k *mysqlWrite) PlanUndo(c *topology.Component, runID string) (drills.Undo, error) {
 	at, _, err := k.place(c, runID)
 	if err != nil {
 		return drills.Undo{}, err
 	}
-	data, err := json.Marshal(placeUndo{Component: bare(c.Spec), Place: at})
+	data, err := json.Marshal(placeUndo{Component: bare(c.Spec), Place: at, Keep: k.spec.Keep})
 	if err != nil {
 		return drills.Undo{}, fmt.Errorf("describe table %s: %w", at.Table, err)
 	}
-	return drills.Undo{
-		Says: fmt.Sprintf("drop table %s.%s on the primary of %s, and database %s if this run made it and it is empty",
-			at.Database, at.Table, c.Name(), at.Database),
-		Data: data,
-	}, nil
+	says := fmt.Sprintf("drop table %s.%s on the primary of %s, and database %s if this run made it and it is empty",
+		at.Database, at.Table, c.Name(), at.Database)
+	if k.spec.Keep {
+		says = fmt.Sprintf("leave table %s.%s for an auditor (keep)", at.Database, at.Table)
+	}
+	return drills.Undo{Says: says, Data: data}, nil
 }
 
 // Remove drops what Prepare made, on whoever is the primary now; the replicas
 // follow by replication. It returns nil only after the primary says that the
-// table is not there.
+// table is not there. A table that is kept stays, and its database with it: only
+// the note that this run made the database goes.
 func (k *mysqlWrite) Remove(ctx context.Context, u drills.Undo) error {
 	var what placeUndo
 	if err := json.Unmarshal(u.Data, &what); err != nil {
@@ -92,7 +96,11 @@ func (k *mysqlWrite) Remove(ctx context.Context, u drills.Undo) error {
 		return fmt.Errorf("remove table %s: %w", what.Place.Table, err)
 	}
 	defer s.Close()
-	if err := s.alone(ctx, func() error { return what.Place.remove(ctx, s) }); err != nil {
+	remove := what.Place.remove
+	if what.Keep {
+		remove = what.Place.removeDatabase
+	}
+	if err := s.alone(ctx, func() error { return remove(ctx, s) }); err != nil {
 		return fmt.Errorf("remove table %s on %s: %w", what.Place.Table, s.by, err)
 	}
 	return nil

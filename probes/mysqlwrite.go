@@ -17,6 +17,8 @@ type MySQLWriteSpec struct {
 	Table string `json:"table,omitempty" jsonschema:"pattern=^[a-zA-Z0-9_]+$"`
 	// Payload is how many bytes each write carries beside its id.
 	Payload int `json:"payload,omitempty" jsonschema:"minimum=0,maximum=60000"`
+	// Keep leaves the table on the servers for an auditor, who drops it.
+	Keep bool `json:"keep,omitempty"`
 }
 
 // mysqlWrite inserts one row per observation, each its own transaction, and

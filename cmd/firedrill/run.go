@@ -142,7 +142,7 @@ func (f *runFlags) repeated(cmd *cobra.Command, scenario, topologyPath string, m
 		}
 	}
 	if f.repeat > 1 {
-		reports.Distribution(cmd.ErrOrStderr(), verdict.Distribute(results))
+		return worst, reports.Distribution(cmd.ErrOrStderr(), verdict.Distribute(results))
 	}
 	return worst, nil
 }
@@ -177,7 +177,9 @@ func (f *runFlags) once(cmd *cobra.Command, d *drills.Drill, dir, id string, see
 	if err != nil {
 		return res, exitOr(err, verdict.ExitInconclusive)
 	}
-	reports.Summary(cmd.ErrOrStderr(), res, dir)
+	if err := reports.Summary(cmd.ErrOrStderr(), res, dir); err != nil {
+		return res, err
+	}
 	if f.output == "json" {
 		return res, reports.JSON(cmd.OutOrStdout(), res)
 	}

@@ -153,11 +153,13 @@ type Kinds struct {
 	Routes     kind.Catalogue[NewRouter]
 }
 
-// NewAdapter, NewControl and NewRouter finish a plug-in with what it belongs to.
 type (
+	// NewAdapter finishes an adapter with the component that it belongs to.
 	NewAdapter func(*Component) (Adapter, error)
+	// NewControl finishes a control with the member that it belongs to.
 	NewControl func(MemberSpec) (Control, error)
-	NewRouter  func(RouteSpec) (Router, error)
+	// NewRouter finishes a router with the route that it belongs to.
+	NewRouter func(RouteSpec) (Router, error)
 )
 
 // Open builds every plug-in of a topology. It contacts nothing.

@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"os"
@@ -38,11 +39,11 @@ func (j *judge) judgeLedgers() error {
 // account audits one ledger; nil if it was never begun.
 func (j *judge) account(s timeline.Series) (*LedgerResult, error) {
 	path := ledger.Path(j.rec.Dir, s.Ledger)
-	if _, err := os.Stat(path); err != nil {
-		return nil, nil
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return nil, nil // stopped before it began
 	}
 	reads, err := ledger.ReadBacks(ledger.ReadBackPath(j.rec.Dir, s.Ledger))
-	if err != nil && !os.IsNotExist(err) {
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	acc, err := ledger.Audit(func() iter.Seq2[ledger.Entry, error] { return ledger.Read(path) }, reads, ledger.Options{

@@ -85,8 +85,8 @@ func (gs gaps) settled(s timeline.Sample, within time.Duration) timeline.Offset 
 
 // trips keeps the latest good round trips of a series and derives from them how
 // long a service that is up takes to answer at most: as long as the longest of
-// them, as late as the runner is just then, and a quarter of the rhythm for what
-// was not seen yet. Samples that the runner slept through, or that may have
+// them, and for what was not seen yet a quarter of the rhythm, or as long as the
+// runner is late just then, if that is more. Samples that the runner slept through, or that may have
 // waited for the end of an outage, are not among them. A long one makes bounds
 // wider, never wrong.
 type trips struct {
@@ -111,7 +111,8 @@ func (t *trips) add(s timeline.Sample) {
 }
 
 // bound returns the longest that a good answer takes, judged by what was
-// answered before the given moment; without enough of that there is no bound.
+// answered before the given moment and by how late the runner was around it;
+// without enough answers there is no bound.
 func (t *trips) bound(before timeline.Offset, late time.Duration) time.Duration {
 	var longest timeline.Offset
 	n := 0
@@ -127,7 +128,7 @@ func (t *trips) bound(before timeline.Offset, late time.Duration) time.Duration 
 	if n < tripsNeeded {
 		return math.MaxInt64
 	}
-	return time.Duration(longest) + late + t.margin
+	return time.Duration(longest) + max(t.margin, late)
 }
 
 // forget drops the samples that were under way in an outage.

@@ -14,7 +14,7 @@ import (
 // A stall of 0.5 s at event A and an outage of 2 s at event B are attributed to A
 // and B; what begins after the drill began to revert is charged to neither.
 func TestOutagesAreAttributedToTheirEvents(t *testing.T) {
-	real(t)
+	needsServers(t)
 	const every, timeout = 20 * time.Millisecond, time.Second
 	addr := "127.0.1.201:8080"
 	served := serve(t, []site{{Addr: addr, Steps: []step{

@@ -13,7 +13,7 @@ import (
 // A runner that is stopped now and then, for up to 3 s, reports wider bounds; the
 // truth is inside them, and the stops make no outage.
 func TestRunnerThatIsStoppedStillTellsTheTruth(t *testing.T) {
-	real(t)
+	needsServers(t)
 	sites, looks := draft(30, 70, 14)
 	// One server is never down: what is reported there is made up.
 	sites = append(sites, site{Addr: "127.0.1.200:8080", Steps: []step{}})

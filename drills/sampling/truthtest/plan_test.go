@@ -61,7 +61,7 @@ func mode(r *rand.Rand, i int) string {
 	if i%6 == 0 {
 		return thaw
 	}
-	return pick(r, refuse, reset, errors, drop, keep)
+	return pick(r, refuse, reset, failing, drop, keep)
 }
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }

@@ -13,12 +13,12 @@ import (
 
 // The ways in which a server is down.
 const (
-	refuse = "refuse" // no listener
-	reset  = "reset"  // accepts, then cuts the connection
-	errors = "5xx"    // answers with an error
-	drop   = "drop"   // accepts and hangs; cuts the connection when it is back
-	keep   = "keep"   // accepts and hangs; never answers
-	thaw   = "thaw"   // accepts and hangs; answers when it is back
+	refuse  = "refuse" // no listener
+	reset   = "reset"  // accepts, then cuts the connection
+	failing = "5xx"    // answers with an error
+	drop    = "drop"   // accepts and hangs; cuts the connection when it is back
+	keep    = "keep"   // accepts and hangs; never answers
+	thaw    = "thaw"   // accepts and hangs; answers when it is back
 )
 
 // site is one server and its plan.
@@ -208,7 +208,7 @@ func (s *server) serve(c net.Conn) {
 	switch mode {
 	case "":
 		answer(c, "200 OK")
-	case errors:
+	case failing:
 		answer(c, "503 Service Unavailable")
 	case reset:
 		_ = c.(*net.TCPConn).SetLinger(0)

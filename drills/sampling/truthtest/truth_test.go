@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// real skips the test where only tests without real servers are wanted.
-func real(t *testing.T) {
+// needsServers skips the test where only tests without real servers are wanted.
+func needsServers(t *testing.T) {
 	if os.Getenv("FIREDRILL_TEST_REAL") == "0" {
 		t.Skip("FIREDRILL_TEST_REAL=0")
 	}
@@ -33,7 +33,7 @@ func outages(t *testing.T) int {
 // Begin, end and length of every outage are inside what is reported, nothing is
 // made up, and nothing of two samples' distance or more is missed.
 func TestReportsContainTheTruth(t *testing.T) {
-	real(t)
+	needsServers(t)
 	n := outages(t)
 	sites, looks := draft(20, n, 42)
 	served := serve(t, sites)

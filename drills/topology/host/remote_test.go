@@ -13,12 +13,9 @@ import (
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/agent"
 
+	"firedrill/drills/topology/control/controltest"
 	"firedrill/drills/topology/host"
 )
-
-func (s *sshd) spec() host.Spec {
-	return host.Spec{SSH: "op@" + s.address, KeyFile: s.keyFile, KnownHosts: s.knownHosts}
-}
 
 func remoteRun(t *testing.T, s host.Spec, argv []string, stdin string) (host.Output, error) {
 	t.Helper()
@@ -28,41 +25,41 @@ func remoteRun(t *testing.T, s host.Spec, argv []string, stdin string) (host.Out
 }
 
 func TestRemoteRun(t *testing.T) {
-	s := startSSHD(t, "")
+	s := controltest.StartSSHD(t, "")
 	argv := []string{"sh", "-c", `cat; printf '%s|' "$@" >&2`, "sh", "it's", "$HOME", "a b", ""}
-	out, err := remoteRun(t, s.spec(), argv, "hello")
+	out, err := remoteRun(t, s.Spec(), argv, "hello")
 	require.NoError(t, err)
 	assert.Equal(t, host.Output{Stdout: "hello", Stderr: "it's|$HOME|a b||"}, out)
 
-	_, err = remoteRun(t, s.spec(), []string{"sh", "-c", "echo one >&2; echo two >&2; exit 3", "hush"}, "")
-	assert.EqualError(t, err, "run sh on op@"+s.address+": exit code 3: one")
+	_, err = remoteRun(t, s.Spec(), []string{"sh", "-c", "echo one >&2; echo two >&2; exit 3", "hush"}, "")
+	assert.EqualError(t, err, "run sh on op@"+s.Address+": exit code 3: one")
 	assert.Equal(t, 3, host.Code(err))
 }
 
 func TestRemoteRefusesAHostWithAnotherKey(t *testing.T) {
-	s := startSSHD(t, "")
-	other, _ := key(t)
-	s.know(t, other.PublicKey())
-	_, err := remoteRun(t, s.spec(), []string{"true"}, "")
+	s := controltest.StartSSHD(t, "")
+	other, _ := controltest.Key(t)
+	s.Know(t, other.PublicKey())
+	_, err := remoteRun(t, s.Spec(), []string{"true"}, "")
 	require.Error(t, err)
 	assert.ErrorContains(t, err, "refused")
-	assert.ErrorContains(t, err, ssh.FingerprintSHA256(s.hostKey.PublicKey()))
-	assert.ErrorContains(t, err, s.knownHosts)
+	assert.ErrorContains(t, err, ssh.FingerprintSHA256(s.HostKey.PublicKey()))
+	assert.ErrorContains(t, err, s.KnownHosts)
 }
 
 func TestRemoteRefusesAHostThatIsNotKnown(t *testing.T) {
-	s := startSSHD(t, "")
-	require.NoError(t, os.WriteFile(s.knownHosts, nil, 0o600))
-	_, err := remoteRun(t, s.spec(), []string{"true"}, "")
-	assert.ErrorContains(t, err, "has no key in "+s.knownHosts)
-	require.NoError(t, os.Remove(s.knownHosts))
-	_, err = remoteRun(t, s.spec(), []string{"true"}, "")
-	assert.ErrorContains(t, err, s.knownHosts)
+	s := controltest.StartSSHD(t, "")
+	require.NoError(t, os.WriteFile(s.KnownHosts, nil, 0o600))
+	_, err := remoteRun(t, s.Spec(), []string{"true"}, "")
+	assert.ErrorContains(t, err, "has no key in "+s.KnownHosts)
+	require.NoError(t, os.Remove(s.KnownHosts))
+	_, err = remoteRun(t, s.Spec(), []string{"true"}, "")
+	assert.ErrorContains(t, err, s.KnownHosts)
 }
 
 func TestRemoteKeys(t *testing.T) {
-	s := startSSHD(t, "open sesame")
-	spec := s.spec()
+	s := controltest.StartSSHD(t, "open sesame")
+	spec := s.Spec()
 	_, err := remoteRun(t, spec, []string{"true"}, "")
 	assert.ErrorContains(t, err, "passphrase")
 
@@ -76,16 +73,16 @@ func TestRemoteKeys(t *testing.T) {
 	_, err = remoteRun(t, spec, []string{"true"}, "")
 	require.NoError(t, err)
 
-	stranger := startSSHD(t, "")
-	spec = s.spec()
-	spec.KeyFile = stranger.keyFile
+	stranger := controltest.StartSSHD(t, "")
+	spec = s.Spec()
+	spec.KeyFile = stranger.KeyFile
 	_, err = remoteRun(t, spec, []string{"true"}, "")
 	assert.ErrorContains(t, err, "log in as op")
 }
 
 func TestRemoteUsesTheAgent(t *testing.T) {
-	s := startSSHD(t, "")
-	b, err := os.ReadFile(s.keyFile)
+	s := controltest.StartSSHD(t, "")
+	b, err := os.ReadFile(s.KeyFile)
 	require.NoError(t, err)
 	private, err := ssh.ParseRawPrivateKey(b)
 	require.NoError(t, err)
@@ -105,7 +102,7 @@ func TestRemoteUsesTheAgent(t *testing.T) {
 		}
 	}()
 	t.Setenv("HOME", dir) // no key files there
-	spec := s.spec()
+	spec := s.Spec()
 	spec.KeyFile = ""
 	_, err = remoteRun(t, spec, []string{"true"}, "")
 	assert.ErrorContains(t, err, "no private key")
@@ -115,8 +112,8 @@ func TestRemoteUsesTheAgent(t *testing.T) {
 }
 
 func TestRemoteRunEndsWithItsContext(t *testing.T) {
-	s := startSSHD(t, "")
-	h, err := s.spec().Open()
+	s := controltest.StartSSHD(t, "")
+	h, err := s.Spec().Open()
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
@@ -124,17 +121,17 @@ func TestRemoteRunEndsWithItsContext(t *testing.T) {
 	_, err = h.Run(ctx, []string{"sleep", "3"}, "")
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	assert.Less(t, time.Since(begin), 2*time.Second)
-	assert.Contains(t, <-s.signals, "KILL")
+	assert.Contains(t, <-s.Signals, "KILL")
 }
 
 func TestRemoteRunEndsWithItsContextBeforeTheLogin(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0") // accepts and says nothing
 	require.NoError(t, err)
 	defer l.Close()
-	s := startSSHD(t, "")
-	s.address = l.Addr().String()
-	s.know(t, s.hostKey.PublicKey())
-	h, err := s.spec().Open()
+	s := controltest.StartSSHD(t, "")
+	s.Address = l.Addr().String()
+	s.Know(t, s.HostKey.PublicKey())
+	h, err := s.Spec().Open()
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()

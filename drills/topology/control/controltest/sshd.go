@@ -1,4 +1,4 @@
-package host_test
+package controltest
 
 import (
 	"crypto/ed25519"
@@ -15,18 +15,21 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
+
+	"firedrill/drills/topology/host"
 )
 
-// sshd is an SSH server on 127.0.0.1 that runs what it is asked to with sh, as
+// SSHD is an SSH server on 127.0.0.1 that runs what it is asked to with sh, as
 // sshd(8) does, and lets one key in.
-type sshd struct {
-	address, keyFile, knownHosts string
-	hostKey                      ssh.Signer
-	// signals are those that clients sent to their programs.
-	signals chan string
+type SSHD struct {
+	Address, KeyFile, KnownHosts string
+	HostKey                      ssh.Signer
+	// Signals are those that clients sent to their programs.
+	Signals chan string
 }
 
-func key(t *testing.T) (ssh.Signer, ed25519.PrivateKey) {
+// Key makes a key.
+func Key(t testing.TB) (ssh.Signer, ed25519.PrivateKey) {
 	t.Helper()
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	require.NoError(t, err)
@@ -35,18 +38,19 @@ func key(t *testing.T) (ssh.Signer, ed25519.PrivateKey) {
 	return s, private
 }
 
-func startSSHD(t *testing.T, passphrase string) *sshd {
+// StartSSHD starts one; a passphrase locks the key file of whoever may log in.
+func StartSSHD(t *testing.T, passphrase string) *SSHD {
 	t.Helper()
 	t.Setenv("SSH_AUTH_SOCK", "")
 	dir := t.TempDir()
-	hostKey, _ := key(t)
-	login, private := key(t)
+	hostKey, _ := Key(t)
+	login, private := Key(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { l.Close() })
-	s := &sshd{
-		address: l.Addr().String(), hostKey: hostKey, signals: make(chan string, 10),
-		keyFile: filepath.Join(dir, "key"), knownHosts: filepath.Join(dir, "known_hosts"),
+	s := &SSHD{
+		Address: l.Addr().String(), HostKey: hostKey, Signals: make(chan string, 10),
+		KeyFile: filepath.Join(dir, "key"), KnownHosts: filepath.Join(dir, "known_hosts"),
 	}
 	var block *pem.Block
 	if passphrase == "" {
@@ -55,8 +59,8 @@ func startSSHD(t *testing.T, passphrase string) *sshd {
 		block, err = ssh.MarshalPrivateKeyWithPassphrase(private, "", []byte(passphrase))
 	}
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(s.keyFile, pem.EncodeToMemory(block), 0o600))
-	s.know(t, hostKey.PublicKey())
+	require.NoError(t, os.WriteFile(s.KeyFile, pem.EncodeToMemory(block), 0o600))
+	s.Know(t, hostKey.PublicKey())
 	config := &ssh.ServerConfig{PublicKeyCallback: func(_ ssh.ConnMetadata, k ssh.PublicKey) (*ssh.Permissions, error) {
 		if string(k.Marshal()) != string(login.PublicKey().Marshal()) {
 			return nil, errors.New("unknown key")
@@ -68,14 +72,19 @@ func startSSHD(t *testing.T, passphrase string) *sshd {
 	return s
 }
 
-// know makes the known hosts hold one key for the server.
-func (s *sshd) know(t *testing.T, k ssh.PublicKey) {
+// Know makes the known hosts hold one key for the server.
+func (s *SSHD) Know(t testing.TB, k ssh.PublicKey) {
 	t.Helper()
-	line := knownhosts.Line([]string{knownhosts.Normalize(s.address)}, k) + "\n"
-	require.NoError(t, os.WriteFile(s.knownHosts, []byte(line), 0o600))
+	line := knownhosts.Line([]string{knownhosts.Normalize(s.Address)}, k) + "\n"
+	require.NoError(t, os.WriteFile(s.KnownHosts, []byte(line), 0o600))
 }
 
-func (s *sshd) accept(l net.Listener, config *ssh.ServerConfig) {
+// Spec is how a host is reached over it.
+func (s *SSHD) Spec() host.Spec {
+	return host.Spec{SSH: "op@" + s.Address, KeyFile: s.KeyFile, KnownHosts: s.KnownHosts}
+}
+
+func (s *SSHD) accept(l net.Listener, config *ssh.ServerConfig) {
 	for {
 		c, err := l.Accept()
 		if err != nil {
@@ -97,14 +106,14 @@ func (s *sshd) accept(l net.Listener, config *ssh.ServerConfig) {
 	}
 }
 
-func (s *sshd) session(conn ssh.Channel, requests <-chan *ssh.Request) {
+func (s *SSHD) session(conn ssh.Channel, requests <-chan *ssh.Request) {
 	for r := range requests {
 		switch r.Type {
 		case "exec":
 			r.Reply(true, nil)
 			go run(conn, string(r.Payload[4:]))
 		case "signal":
-			s.signals <- string(r.Payload[4:])
+			s.Signals <- string(r.Payload[4:])
 		default:
 			r.Reply(false, nil)
 		}
