@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"firedrill/drills/journal"
@@ -152,10 +153,10 @@ func memberNames(ms []*topology.Member) []string {
 	return names
 }
 
-// text is an error's message, "" for nil.
+// text is an error's message on one line, "" for nil.
 func text(err error) string {
 	if err == nil {
 		return ""
 	}
-	return err.Error()
+	return strings.ReplaceAll(err.Error(), "\n", "; ")
 }

@@ -5,20 +5,28 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"firedrill/drills/journal"
 	"firedrill/drills/timeline"
 	"firedrill/drills/topology"
 )
 
+// preflightWithin bounds the preflight as a whole: each question has a bound of
+// its own, but there may be many members.
+const preflightWithin = 2 * time.Minute
+
 // preflight looks before anything is touched: is every component whole, does
 // every target resolve, can every fault be made and undone, would somebody be
-// left to take over. Then it prepares the ledgers and opens the probes.
+// left to take over. Then it opens the probes and prepares the ledgers.
 func (r *run) preflight(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, preflightWithin,
+		fmt.Errorf("%w: preflight: not done within %s: something does not answer", ErrAborted, preflightWithin))
+	defer cancel()
 	for _, c := range r.d.Components() {
 		state, err := r.discover(ctx, c)
 		if err == nil {
-			err = healthy(c, state)
+			err = r.d.whole(ctx, c, state)
 		}
 		if err != nil {
 			return fmt.Errorf("%w: preflight: %w", ErrAborted, err)
@@ -37,13 +45,14 @@ func (r *run) preflight(ctx context.Context) error {
 			return fmt.Errorf("%w: preflight: fault %s: %w", ErrAborted, r.d.Plan.Faults[i].Name, err)
 		}
 	}
+	// Probes first: what they cannot log in to is found before anything is touched.
+	if err := r.openProbes(ctx); err != nil {
+		return err
+	}
 	if err := r.prepareLedgers(ctx); err != nil {
 		return err
 	}
-	if err := r.intendRoles(); err != nil {
-		return err
-	}
-	return r.openProbes(ctx)
+	return r.intendRoles()
 }
 
 // Components are those that the drill's faults and probes name, in the order of
@@ -59,32 +68,6 @@ func (d *Drill) Components() []*topology.Component {
 	return slices.DeleteFunc(slices.Clone(d.Topology.Components), func(c *topology.Component) bool {
 		return !slices.Contains(used, c)
 	})
-}
-
-// healthy refuses a component that is not whole to begin with: what is broken
-// before the drill would be charged to it.
-func healthy(c *topology.Component, s topology.State) error {
-	for _, m := range s.Members {
-		if m.Problem != "" {
-			return fmt.Errorf("component %s is not healthy: member %s (%s): %s", c.Name(), m.Member, address(c, m.Member), m.Problem)
-		}
-	}
-	roles := len(s.With(topology.Instance)) == 0
-	if n := len(s.With(topology.Primary)); roles && n != 1 {
-		return fmt.Errorf("component %s has %d primaries, want exactly 1: %s", c.Name(), n, Describe(s))
-	}
-	return nil
-}
-
-// survivable refuses faults on a primary that would leave nobody to take over.
-func (d *Drill) survivable(states map[string]topology.State) error {
-	for _, f := range d.Faults {
-		s := states[f.Target.Component.Name()]
-		if f.Target.Role == topology.Primary && len(s.With(topology.Replica)) == 0 {
-			return fmt.Errorf("component %s has no replica that could take over: %s", f.Target.Component.Name(), Describe(s))
-		}
-	}
-	return nil
 }
 
 // intendRoles journals, for each component that a fault names, how its roles are
@@ -157,11 +140,4 @@ func routeSpecs(c *topology.Component) []topology.RouteSpec {
 		specs[i] = rt.Spec
 	}
 	return specs
-}
-
-func address(c *topology.Component, member string) string {
-	if m, err := c.Member(member); err == nil {
-		return m.Address()
-	}
-	return "?"
 }

@@ -34,7 +34,7 @@ func PreviewOf(ctx context.Context, d *Drill, seed uint64) (Preview, error) {
 	for _, c := range d.Components() {
 		s, err := c.Adapter.Discover(ctx)
 		if err == nil {
-			err = healthy(c, s)
+			err = d.whole(ctx, c, s)
 		}
 		if err != nil {
 			return p, fmt.Errorf("%w: %w", ErrAborted, err)

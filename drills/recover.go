@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"firedrill/drills/journal"
@@ -94,7 +95,7 @@ func recoverLocked(ctx context.Context, path string, plugins Catalogues, by stri
 	}
 	c.end(s.Header.RunDir)
 	if len(c.left) > 0 {
-		return rec, fmt.Errorf("%w: %v", ErrDirty, c.left)
+		return rec, fmt.Errorf("%w: %s", ErrDirty, strings.Join(c.left, "; "))
 	}
 	return rec, j.Close(s.Header.RunDir)
 }
@@ -168,7 +169,7 @@ func (c *closing) undo(ctx context.Context, j *journal.Journal, i journal.Intent
 		c.left = append(c.left, jerr.Error())
 	}
 	if outcome == timeline.RevertFailed {
-		c.left = append(c.left, fmt.Sprintf("%s (%s): %v", i.Name, i.Says, err))
+		c.left = append(c.left, fmt.Sprintf("%s (%s): %s", i.Name, i.Says, text(err)))
 	}
 	c.rec.Undone = append(c.rec.Undone, Undone{Name: i.Name, Says: i.Says, Outcome: outcome, Error: text(err)})
 }

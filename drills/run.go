@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"firedrill/drills/journal"
@@ -80,7 +81,8 @@ func Run(ctx context.Context, d *Drill, o Options) (clean bool, err error) {
 		{timeline.PhaseAudit, r.auditRejoined},
 	}
 	if stopped != nil {
-		r.note(timeline.StopRequested{Why: stopped.Error()})
+		// The verdict says "aborted" by itself.
+		r.note(timeline.StopRequested{Why: strings.TrimPrefix(stopped.Error(), ErrAborted.Error()+": ")})
 		back = []stage{{timeline.PhaseRevert, r.revert}, {timeline.PhaseRejoin, r.rejoin}}
 	}
 	for _, s := range append(back, stage{do: r.sweep}) {

@@ -86,7 +86,10 @@ func dialerOf(ctx context.Context, s drills.Subject) (*dialer, mysql.Config, err
 		who = newDirectory(ctx, app, s.Component)
 	}
 	d, err := newDialer(app, s.Address, who)
-	return d, cfg, err
+	if err != nil {
+		return nil, cfg, err
+	}
+	return d, cfg, d.admitted(ctx, app, s.Address)
 }
 
 type readProbe struct {

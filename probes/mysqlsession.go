@@ -53,6 +53,22 @@ func (d *dialer) dial(ctx context.Context) (s *session, err error) {
 	return s, nil
 }
 
+// admitted logs in once and returns an error only if the server says that this
+// account may not: no waiting makes that better. Whether the server answers at all
+// is for the samples to say.
+func (d *dialer) admitted(ctx context.Context, cfg mysql.Config, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	s, err := d.dial(ctx)
+	if err == nil {
+		return s.Close()
+	}
+	if n, answered := serverError(err); answered && meaningOf(n) == denied {
+		return errors.New(mysql.Problem(cfg, address, err))
+	}
+	return nil
+}
+
 func (s *session) greet(ctx context.Context, who *directory) error {
 	row, err := s.row(ctx, greeting)
 	if err != nil {

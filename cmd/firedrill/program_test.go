@@ -93,6 +93,16 @@ func inLab(t *testing.T, name string) *program {
 	return p
 }
 
+// spent takes a lab down with the test that leaves it degraded; inLab brings a
+// new one up.
+func (p *program) spent(t *testing.T, lab string) {
+	t.Helper()
+	t.Cleanup(func() {
+		out, err := p.command(context.Background(), "lab", "down", lab).CombinedOutput()
+		require.NoError(t, err, string(out))
+	})
+}
+
 // done takes the program's labs down.
 func (p *program) done() {
 	_ = p.command(context.Background(), "lab", "down", "--all").Run()
@@ -111,11 +121,16 @@ func (p *program) with(env ...string) *program {
 	return &program{home: p.home, env: append(p.env[:len(p.env):len(p.env)], env...)}
 }
 
-// run calls the program and waits for it. A program that a signal killed has
-// the code -1.
+// run calls the program and waits for it, for at most 3 minutes. A program that a
+// signal killed has the code -1.
 func (p *program) run(t *testing.T, args ...string) output {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	return p.runWithin(t, 3*time.Minute, args...)
+}
+
+func (p *program) runWithin(t *testing.T, limit time.Duration, args ...string) output {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	var stdout, stderr bytes.Buffer
 	c := p.command(ctx, args...)
@@ -139,11 +154,17 @@ func (p *program) drill(t *testing.T, lab, scenario string, more ...string) (ver
 
 func (p *program) result(t *testing.T, dir string, out output) verdict.Result {
 	t.Helper()
-	var r verdict.Result
-	b, err := os.ReadFile(filepath.Join(dir, "result.json"))
-	require.NoError(t, err, out.stderr)
-	require.NoError(t, json.Unmarshal(b, &r))
+	r := p.read(t, dir)
 	require.Equal(t, out.code, r.ExitCode, out.stderr)
+	return r
+}
+
+// read reads the result in a run directory.
+func (p *program) read(t *testing.T, dir string) (r verdict.Result) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, "result.json"))
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(b, &r))
 	return r
 }
 

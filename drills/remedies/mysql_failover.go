@@ -104,6 +104,9 @@ func (r mysqlFailover) Apply(ctx context.Context, t drills.Target, log drills.Re
 
 // takeOver does everything from the fence on.
 func (f *failover) takeOver(ctx context.Context, p mysql.Picture) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if len(p.Up()) == 0 {
 		return fmt.Errorf("component %s: no replica answers: nobody can take over from %s", f.k.Component.Name(), f.old.Name())
 	}

@@ -33,6 +33,9 @@ func (f *failover) fence(ctx context.Context) error {
 			if err == nil {
 				return strings.TrimSpace(way + ": " + how), nil
 			}
+			if ctx.Err() != nil {
+				return "", ctx.Err()
+			}
 			failed = append(failed, fmt.Errorf("%s: %w", way, err))
 		}
 		return "", fmt.Errorf("%s is not proven to refuse writes, nothing is promoted: %w", f.old.Name(), errors.Join(failed...))

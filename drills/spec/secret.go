@@ -1,7 +1,9 @@
 package spec
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 )
@@ -19,16 +21,19 @@ func (s Secret) Resolve() (string, error) {
 	case scheme == "env" && rest != "":
 		v, ok := os.LookupEnv(rest)
 		if !ok {
-			return "", fmt.Errorf("resolve secret %s: environment variable %s is not set", s, rest)
+			return "", fmt.Errorf("secret %s: the environment variable %s is not set", s, rest)
 		}
 		return v, nil
 	case scheme == "file" && rest != "":
 		b, err := os.ReadFile(rest)
+		if p := (*fs.PathError)(nil); errors.As(err, &p) {
+			err = p.Err // the reference names the path
+		}
 		if err != nil {
-			return "", fmt.Errorf("resolve secret %s: %w", s, err)
+			return "", fmt.Errorf("secret %s: %w", s, err)
 		}
 		return strings.TrimRight(string(b), "\r\n"), nil
 	}
 	// The text may be a secret that somebody pasted: it is not repeated.
-	return "", fmt.Errorf("resolve secret: want a reference, env:NAME or file:PATH, not a value")
+	return "", errors.New("secret: want a reference, env:NAME or file:PATH, not a value")
 }

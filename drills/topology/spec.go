@@ -48,6 +48,7 @@ type Network struct {
 
 // Site is a place that can be lost as a whole.
 type Site struct {
+	// Name is what members and targets call the site.
 	Name string `json:"name"`
 }
 
@@ -64,12 +65,14 @@ type Objectives struct {
 // ComponentSpec is one thing that can fail and recover: a database cluster, a
 // service.
 type ComponentSpec struct {
+	// Name is what scenarios, records and reports call the component.
 	Name string `json:"name"`
 	// Kind says what it is ("mysql", "service").
 	Kind string `json:"kind"`
 	// Failover says who heals it: the component itself (automatic), firedrill
 	// (runner), or nobody (none).
-	Failover   string     `json:"failover" jsonschema:"enum=automatic,enum=runner,enum=none"`
+	Failover string `json:"failover" jsonschema:"enum=automatic,enum=runner,enum=none"`
+	// Objectives are the targets of this deployment, where the scenario has none.
 	Objectives Objectives `json:"objectives,omitzero"`
 	// Members are the instances.
 	Members []MemberSpec `json:"members" jsonschema:"minItems=1"`
@@ -79,6 +82,8 @@ type ComponentSpec struct {
 
 // MemberSpec is one instance of a component.
 type MemberSpec struct {
+	// Name is what targets, records and reports call the member; unique in its
+	// component.
 	Name string `json:"name"`
 	// Site is where it stands.
 	Site string `json:"site,omitempty"`
@@ -95,12 +100,14 @@ type MemberSpec struct {
 // ControlSpec says how a member is stopped and started.
 type ControlSpec struct {
 	// Kind is "process", "systemd" or "exec".
-	Kind string          `json:"kind"`
+	Kind string `json:"kind"`
+	// With are the parameters of the kind.
 	With json.RawMessage `json:"with,omitempty"`
 }
 
 // RouteSpec is what clients connect through to reach a component.
 type RouteSpec struct {
+	// Name is what probes, records and reports call the route.
 	Name string `json:"name"`
 	// Component is the component behind the route.
 	Component string `json:"component"`
@@ -110,6 +117,7 @@ type RouteSpec struct {
 	// Address is host:port as clients connect to it.
 	Address string `json:"address"`
 	// Serves is the role that the route leads to.
-	Serves string          `json:"serves,omitempty" jsonschema:"enum=primary,enum=replica,enum=any"`
-	With   json.RawMessage `json:"with,omitempty"`
+	Serves string `json:"serves,omitempty" jsonschema:"enum=primary,enum=replica,enum=any"`
+	// With are the parameters of the kind.
+	With json.RawMessage `json:"with,omitempty"`
 }

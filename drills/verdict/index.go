@@ -29,6 +29,8 @@ type index struct {
 	end       timeline.Offset
 	cleaned   *timeline.CleanedUp
 	events    int
+	// intents is how many things were announced that would have to be undone.
+	intents int
 }
 
 type fault struct {
@@ -96,6 +98,7 @@ func newIndex(rec *timeline.Record) *index {
 		x.end = m.T
 		if j, ok := m.Payload.(timeline.Journaled); ok {
 			journaled[j.For] = m.T
+			x.intents++
 		}
 		x.faultEvent(m, journaled)
 		x.remedyEvent(m)

@@ -49,8 +49,15 @@ func (gs gaps) within(from, to timeline.Offset) time.Duration {
 
 // away tells whether a bad sample says nothing because the runner was away. It
 // was not if it listened without a pause for as long as a good answer takes
-// (within): what it slept through after that does not matter.
+// (within): what it slept through after that does not matter. It was, whatever
+// its heartbeat says, if it noticed the deadline much too late: then it had no
+// CPU to read an answer either.
 func (gs gaps) away(s timeline.Sample, within, timeout time.Duration) bool {
+	deadline := s.Start + timeline.Offset(timeout)
+	late := time.Duration(s.End-deadline) - gs.within(deadline, s.End)
+	if s.Class.Silent() && late > max(timeout/10, 20*time.Millisecond) {
+		return true
+	}
 	if slow(s, within) && gs.within(s.Start, s.Start+timeline.Offset(within)) == 0 {
 		return false
 	}

@@ -170,6 +170,14 @@ func TestTimeoutsOfAStoppedRunnerAreNoData(t *testing.T) {
 	require.Len(t, p.readings(stop).Outages(), 1)
 }
 
+// A runner that noticed the deadline far too late had no CPU to read an answer.
+func TestTimeoutsNoticedLateAreNoData(t *testing.T) {
+	require.Empty(t, newPlan(100).fill(50, 52, timeline.Timeout, 1101*ms).readings().Outages())
+	require.Len(t, newPlan(100).fill(50, 52, timeline.Timeout, 1100*ms).readings().Outages(), 1)
+	late := newPlan(100).fill(50, 52, timeline.Timeout, 1500*ms) // but for a pause after the deadline
+	require.Len(t, late.readings(timeline.Gap{From: 3510 * ms, To: 4020 * ms}).Outages(), 1)
+}
+
 func TestOrderOfGapsDoesNotMatter(t *testing.T) {
 	p := newPlan(100).fill(50, 60, timeline.Timeout, 1000*ms)
 	gaps := []timeline.Gap{{From: 2505 * ms, To: 2530 * ms}, {From: 2520 * ms, To: 2540 * ms}, {From: 4200 * ms, To: 4300 * ms}}

@@ -117,10 +117,13 @@ func (j *judge) sentence() string {
 			parts = append(parts, m+" was kept out")
 		}
 	}
-	if r.Cleanup.Verdict == "clean" {
-		parts = append(parts, "everything was put back")
-	} else {
+	switch {
+	case r.Cleanup.Verdict != "clean":
 		parts = append(parts, "it is NOT proven that everything was put back")
+	case j.intents == 0:
+		parts = append(parts, "nothing was touched")
+	default:
+		parts = append(parts, "everything was put back")
 	}
 	s := strings.Join(parts, "; ") + "."
 	return strings.ToUpper(s[:1]) + s[1:]

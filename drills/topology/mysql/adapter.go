@@ -53,7 +53,7 @@ func (a *adapter) describe(ctx context.Context, k *Cluster, p Picture) topology.
 		if src := k.Source(p, s); src != nil {
 			m.Facts["source_member"] = src.Name()
 		}
-		m.Problem = a.problem(ctx, k, p, s, m.Role)
+		m.Problem = a.ailments(ctx, k, p, s, m.Role)
 		st.Members = append(st.Members, m)
 	}
 	return st
@@ -67,48 +67,6 @@ func (k *Cluster) role(p Picture, s Seen) topology.Role {
 		return topology.Replica
 	}
 	return topology.Detached
-}
-
-// problem says what is wrong with a member that answers.
-func (a *adapter) problem(ctx context.Context, k *Cluster, p Picture, s Seen, role topology.Role) string {
-	var all []string
-	add := func(ok bool, format string, args ...any) {
-		if ok {
-			all = append(all, oneLine(fmt.Sprintf(format, args...)))
-		}
-	}
-	st := s.State
-	if l := st.Link; l != nil && role != topology.Primary {
-		add(l.Running() && !l.Receiver, "the receiver is stopped%s", because(l.ReceiverError))
-		add(l.Receiver && !l.Connected, "the receiver has no connection to %s%s", l.Source, because(l.ReceiverError))
-		add(l.Running() && !l.Applier, "the applier is stopped%s", because(l.ApplierError))
-		add(!l.Running(), "replication from %s is stopped%s", l.Source, because(l.ReceiverError+l.ApplierError))
-		add(!l.AutoPosition, "it replicates by file and position: only GTID positions can be compared")
-		add(l.Channels > 1, "it replicates from %d sources: firedrill looks at the first only", l.Channels)
-		add(role == topology.Replica && !st.ReadOnly, "it replicates and takes writes: read_only is off")
-	}
-	if d := st.Stranded(); !d.None() {
-		add(true, "%s received transactions are not applied, and starting replication discards them", d)
-	}
-	if role == topology.Primary && len(k.Writable(p)) > 1 {
-		add(true, "more than one member takes writes")
-	}
-	add(!st.GTID, "it does not log under global transaction ids (MySQL gtid_mode, MariaDB log_bin)")
-	if a.c.Spec.Failover == "runner" {
-		ctx, cancel := context.WithTimeout(ctx, askWithin)
-		defer cancel()
-		missing, err := s.Server.MissingGrants(ctx, st.SemiSync.Source || st.SemiSync.Replica)
-		add(err != nil, "%v", err)
-		add(len(missing) > 0, "%s", grantProblem(a.cfg.User, missing))
-	}
-	return strings.Join(all, "; ")
-}
-
-func because(why string) string {
-	if why == "" {
-		return ""
-	}
-	return ": " + oneLine(why)
 }
 
 // facts are what is worth recording of a server.

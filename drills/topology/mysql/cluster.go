@@ -36,6 +36,9 @@ func OpenCluster(c *topology.Component) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := cfg.Password.Resolve(); err != nil {
+		return nil, fmt.Errorf("component %s: with.password: %w", c.Name(), err)
+	}
 	k := &Cluster{Component: c, Config: cfg}
 	for _, m := range c.Members {
 		s, err := Open(cfg, m.Address())

@@ -62,7 +62,7 @@ func (k *Cluster) notFollowing(p Picture, s Seen, primary *Node) string {
 	case k.Source(p, s) != primary:
 		return fmt.Sprintf("it follows %s, want %s", s.State.Link.Source, primary.Name())
 	case !s.State.Link.Whole():
-		return "replication does not run" + because(strings.TrimSpace(s.State.Link.ReceiverError+" "+s.State.Link.ApplierError))
+		return "replication does not run" + because(strings.TrimSpace(s.State.Link.ReceiverError+" "+s.State.Link.ApplierError), "")
 	}
 	return ""
 }

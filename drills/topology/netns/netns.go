@@ -4,6 +4,7 @@
 package netns
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -17,7 +18,9 @@ func Inside(path string) (bool, error) {
 	if err := unix.Stat("/proc/self/ns/net", &own); err != nil {
 		return false, fmt.Errorf("stat own network namespace: %w", err)
 	}
-	if err := unix.Stat(path, &want); err != nil {
+	if err := unix.Stat(path, &want); errors.Is(err, unix.ENOENT) {
+		return false, fmt.Errorf("there is no network namespace %s: a lab's comes with `firedrill lab up`, others with `ip netns add`", path)
+	} else if err != nil {
 		return false, fmt.Errorf("network namespace %s: %w", path, err)
 	}
 	return own.Ino == want.Ino && own.Dev == want.Dev, nil

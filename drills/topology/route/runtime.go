@@ -92,7 +92,7 @@ func (h *haproxy) command(ctx context.Context, text string) error {
 func (h *haproxy) ask(ctx context.Context, text string) (string, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", h.spec.Socket)
 	if err != nil {
-		return "", fmt.Errorf("connect to HAProxy: %w", err)
+		return "", fmt.Errorf("connect to HAProxy (does it run, with \"stats socket %s level admin\"?): %w", h.spec.Socket, err)
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
