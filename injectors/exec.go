@@ -19,7 +19,8 @@ import (
 // "{host}" for the address without the port. Arguments end up in records: not for
 // secrets.
 type ExecSpec struct {
-	// Inject makes the fault.
+	// Inject makes the fault. It is killed with the runner, should that happen, but
+	// what it has started is not: let it be one program, or one that ends its own.
 	Inject []string `json:"inject" jsonschema:"minItems=1"`
 	// Revert undoes it; it must succeed after an absent, partial or failed inject,
 	// and when run twice.

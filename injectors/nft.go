@@ -57,9 +57,27 @@ func (p place) apply(ctx context.Context, script string) error {
 	return p.nft(ctx, script, "-f", "-")
 }
 
+// late is how long an nft whose runner was killed may still be committing: it is
+// killed with its runner, unless the kernel is at it already.
+const late = 100 * time.Millisecond
+
+// turnsUp tells whether a table is there, or comes up within a moment.
+func (p place) turnsUp(ctx context.Context, table string) (bool, error) {
+	there, err := p.has(ctx, table)
+	if err != nil || there {
+		return there, err
+	}
+	select {
+	case <-ctx.Done():
+		return false, ctx.Err()
+	case <-time.After(late):
+	}
+	return p.has(ctx, table)
+}
+
 // remove deletes a table if it is there, and makes sure that it is gone.
 func (p place) remove(ctx context.Context, table string) error {
-	there, err := p.has(ctx, table)
+	there, err := p.turnsUp(ctx, table)
 	if err != nil {
 		return fmt.Errorf("look for table inet %s on %s: %w", table, p.name(), err)
 	}

@@ -39,6 +39,9 @@ func (k *mysqlWrite) Prepare(ctx context.Context, c *topology.Component, runID s
 	}
 	defer s.Close()
 	err = s.alone(ctx, func() error { return at.make(ctx, s, k.spec.Payload) })
+	if n, answered := serverError(err); answered && meaningOf(n) == denied {
+		return fmt.Errorf("make table %s: %s", at.Table, mysql.Problem(cfg, s.by, err))
+	}
 	if err != nil {
 		return fmt.Errorf("make table %s on %s: %w", at.Table, s.by, err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"firedrill/drills"
 	"firedrill/drills/verdict"
+	"firedrill/scenarios"
 )
 
 // hooks let tests look into a run; the program itself sets none.
@@ -54,9 +55,7 @@ func execute(args []string, stdin io.Reader, stdout, stderr io.Writer, h *hooks)
 	if err == nil {
 		return verdict.ExitMet
 	}
-	if text := err.Error(); text != "" {
-		fmt.Fprintln(stderr, "firedrill:", text)
-	}
+	complain(stderr, err)
 	var exit exitError
 	switch {
 	case errors.As(err, &exit):
@@ -67,6 +66,18 @@ func execute(args []string, stdin io.Reader, stdout, stderr io.Writer, h *hooks)
 		return verdict.ExitAborted
 	}
 	return verdict.ExitUsage
+}
+
+// complain says what went wrong. What is wrong with a file is one line for each
+// problem, as compilers print it, for editors and pipelines to read.
+func complain(stderr io.Writer, err error) {
+	var ps scenarios.Problems
+	switch {
+	case errors.As(err, &ps):
+		fmt.Fprintln(stderr, ps.Error())
+	case err.Error() != "":
+		fmt.Fprintln(stderr, "firedrill:", err)
+	}
 }
 
 // errSignal is the cause of a drill that was stopped by a signal.
@@ -119,12 +130,21 @@ Exit codes: 0 objectives met, everything put back; 1 an objective missed;
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return knownOutput(cmd) },
 	}
 	root.AddCommand(
 		newInit(), newValidate(), newPlan(), newRun(h), newRecover(), newWatchdog(),
 		newReport(), newVerify(), newLab(home), newKinds(), newSchema(),
 	)
 	return root
+}
+
+// knownOutput refuses an output format that there is not, before anything is done.
+func knownOutput(cmd *cobra.Command) error {
+	if f := cmd.Flags().Lookup("output"); f != nil && f.Value.String() != "" && f.Value.String() != "json" {
+		return fmt.Errorf("--output %q: want json, or nothing for text", f.Value)
+	}
+	return nil
 }
 
 // home is where firedrill keeps its state.

@@ -1,21 +1,15 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"os"
 	"os/user"
 	"path/filepath"
-	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"firedrill/cmd/firedrill/live"
 	"firedrill/drills"
@@ -142,7 +136,7 @@ func (f *runFlags) repeated(cmd *cobra.Command, scenario, topologyPath string, m
 		}
 	}
 	if f.repeat > 1 {
-		return worst, reports.Distribution(cmd.ErrOrStderr(), verdict.Distribute(results))
+		return worst, f.distribution(cmd, verdict.Distribute(results))
 	}
 	return worst, nil
 }
@@ -195,35 +189,6 @@ func exitOr(err error, code int) error {
 	return exitError{code: code, err: err}
 }
 
-// runDir makes the directory of one run.
-func (f *runFlags) runDir(d *drills.Drill, many bool, n int) (dir, id string, err error) {
-	id = fmt.Sprintf("%08x", rand.Uint32())
-	name := fmt.Sprintf("%s-%s-%s", time.Now().UTC().Format("20060102T150405"), d.Plan.Scenario, id)
-	switch {
-	case f.out == "":
-		dir = filepath.Join(home(), "runs", name)
-	case many || f.repeat > 1:
-		dir = filepath.Join(f.out, fmt.Sprintf("%s-%03d", d.Plan.Scenario, n+1))
-	default:
-		dir = f.out
-	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return "", "", err
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", "", fmt.Errorf("make run directory: %w", err)
-	}
-	if old, err := os.ReadDir(dir); err != nil || len(old) > 0 {
-		return "", "", fmt.Errorf("run directory %s is not empty: a record is never overwritten; give another --out", dir)
-	}
-	// Fail before anything is touched if nothing can be recorded there.
-	probe := filepath.Join(dir, ".writable")
-	if err := renameio.WriteFile(probe, []byte("firedrill\n"), 0o600); err != nil {
-		return "", "", fmt.Errorf("write to run directory: %w", err)
-	}
-	return dir, id, os.Remove(probe)
-}
-
 // topologyPath is the topology file, of a lab that is started if need be.
 func (f *runFlags) topologyPath(cmd *cobra.Command) (string, error) {
 	if f.lab == "" {
@@ -238,27 +203,6 @@ func (f *runFlags) topologyPath(cmd *cobra.Command) (string, error) {
 		return "", err
 	}
 	return labUp(cmd, f.lab)
-}
-
-// consent asks a person before a drill touches something that is not a lab.
-func (f *runFlags) consent(cmd *cobra.Command, ds []*drills.Drill) error {
-	in, ok := cmd.InOrStdin().(*os.File)
-	if f.yes || f.lab != "" || !ok || !term.IsTerminal(int(in.Fd())) {
-		return nil
-	}
-	w := cmd.ErrOrStderr()
-	for _, d := range ds {
-		printPlan(w, d)
-	}
-	fmt.Fprint(w, "Go on? Type yes: ")
-	answer, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	if strings.TrimSpace(answer) != "yes" {
-		return exitError{code: verdict.ExitAborted, err: errors.New("not confirmed; nothing was touched")}
-	}
-	return nil
 }
 
 func operator() string {

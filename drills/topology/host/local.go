@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -22,15 +23,20 @@ func (Local) Name() string { return "this host" }
 // that it left in the background may hold the pipe for ever.
 const drain = time.Second
 
-// Run runs the program in a process group of its own, which is killed when ctx ends.
+// Run runs the program in a process group of its own, which is killed when ctx
+// ends. If the runner itself is killed, the program is, too, so that it does not go
+// on while somebody else already undoes what it does; what it has started is not.
 func (l Local) Run(ctx context.Context, argv []string, stdin string) (Output, error) {
 	if len(argv) == 0 {
 		return Output{}, errors.New("run on this host: no program named")
 	}
+	// To the kernel the parent is this thread (PR_SET_PDEATHSIG(2const)).
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	var stdout, stderr capped
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
 	cmd.WaitDelay = drain
 	err := cmd.Run()

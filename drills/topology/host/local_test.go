@@ -2,6 +2,10 @@ package host_test
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -9,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"firedrill/drills/topology/control/proc"
 	"firedrill/drills/topology/host"
 )
 
@@ -57,4 +62,27 @@ func TestExpand(t *testing.T) {
 	assert.Equal(t, []string{"a at 127.0.0.1:5 on 127.0.0.1", "{other}"}, host.Expand(in, "a", "127.0.0.1:5"))
 	assert.Equal(t, "{member} at {address} on {host}", in[0])
 	assert.Equal(t, "root@::1", host.Spec{SSH: "root@{host}"}.For("a", "[::1]:5").SSH)
+}
+
+// The test program runs itself again as a runner that is killed.
+func TestLocalRunEndsWithItsRunner(t *testing.T) {
+	if os.Getenv("FIREDRILL_TEST_RUNNER") != "" {
+		host.Local{}.Run(t.Context(), []string{"sh", "-c", "echo $$ > \"$FIREDRILL_TEST_RUNNER\"; exec sleep 60"}, "")
+		return
+	}
+	file := filepath.Join(t.TempDir(), "pid")
+	runner := exec.Command(os.Args[0], "-test.run=^TestLocalRunEndsWithItsRunner$")
+	runner.Env = append(os.Environ(), "FIREDRILL_TEST_RUNNER="+file)
+	require.NoError(t, runner.Start())
+	var pid int
+	require.Eventually(t, func() bool {
+		b, _ := os.ReadFile(file)
+		n, err := fmt.Sscan(string(b), &pid)
+		return n == 1 && err == nil
+	}, 10*time.Second, 5*time.Millisecond)
+	p, err := proc.Read(pid)
+	require.NoError(t, err)
+	require.NoError(t, runner.Process.Kill())
+	runner.Wait()
+	require.Eventually(t, func() bool { return !p.Alive() }, 5*time.Second, time.Millisecond)
 }

@@ -36,11 +36,12 @@ func TestDialects(t *testing.T) {
 }
 
 func TestProblems(t *testing.T) {
-	cfg := Config{User: "fd", Password: "env:PW"}
+	cfg := Config{User: "fd", Password: "env:PW", Database: "firedrill"}
 	for message, want := range map[string]string{
 		"Access denied; you need (at least one of) the SUPER, SLAVE MONITOR privilege(s) for this operation":             "GRANT SLAVE MONITOR ON *.* TO 'fd'",
 		"Access denied; you need (at least one of) the SUPER or REPLICATION_SLAVE_ADMIN privilege(s) for this operation": "GRANT REPLICATION_SLAVE_ADMIN ON *.* TO 'fd'",
 		"SELECT command denied to user 'fd'@'x' for table 'performance_schema.threads'":                                  "GRANT SELECT ON performance_schema.* TO 'fd'",
+		"CREATE command denied to user 'fd'@'x' for table `firedrill`.`ledger_1`":                                        "GRANT CREATE ON `firedrill`.* TO 'fd'",
 	} {
 		err := fmt.Errorf("x: %w", &driver.MySQLError{Number: 1227, Message: message})
 		assert.Contains(t, Problem(cfg, "127.0.0.1:1", err), want)

@@ -51,15 +51,18 @@ func refusal(cfg Config, address string, e *driverpkg.MySQLError, err error) str
 		}
 		return fmt.Sprintf("%s: login of %q refused: check the account and its password; %s", address, cfg.User, from)
 	case 1227, 1142, 1044, 1143:
-		return fmt.Sprintf("%s: account %q lacks a privilege: %s; %s", address, cfg.User, grant(cfg.User, e.Message), oneLine(err.Error()))
+		return fmt.Sprintf("%s: account %q lacks a privilege: %s; %s", address, cfg.User, grant(cfg, e.Message), oneLine(err.Error()))
 	case 1040:
 		return address + ": too many connections: none is left for firedrill"
 	}
 	return oneLine(err.Error())
 }
 
+// denies finds the privilege in error 1142: "CREATE command denied to user".
+var denies = regexp.MustCompile(`(?:^|: )([A-Z][A-Z ]*) command denied to user`)
+
 // grant says which statement gives the privilege that a message asks for.
-func grant(user, message string) string {
+func grant(cfg Config, message string) string {
 	privilege, on := "SELECT", "*.*"
 	if m := needs.FindStringSubmatch(message); m != nil {
 		for _, p := range strings.Split(strings.NewReplacer(" or ", ",", " and ", ",").Replace(m[1]), ",") {
@@ -69,8 +72,10 @@ func grant(user, message string) string {
 		}
 	} else if strings.Contains(message, "performance_schema") {
 		on = "performance_schema.*"
+	} else if m := denies.FindStringSubmatch(message); m != nil {
+		privilege, on = m[1], "`"+cfg.Database+"`.*"
 	}
-	return fmt.Sprintf("GRANT %s ON %s TO '%s'@'…'", privilege, on, user)
+	return fmt.Sprintf("GRANT %s ON %s TO '%s'@'…'", privilege, on, cfg.User)
 }
 
 func oneLine(s string) string {
