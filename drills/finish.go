@@ -52,7 +52,7 @@ func (r *run) steady(ctx context.Context) error {
 // auditRecovered reads the ledgers back from every survivor, while the faulted
 // members are still out.
 func (r *run) auditRecovered(ctx context.Context) error {
-	return r.audit(ctx, ledger.Recovered, func(m *topology.Member) bool {
+	return r.audit(ctx, reading{when: ledger.Recovered, amid: true, decides: true}, func(m *topology.Member) bool {
 		r.survived[m] = true
 		return true
 	})
@@ -60,8 +60,10 @@ func (r *run) auditRecovered(ctx context.Context) error {
 
 // auditReturned reads the ledgers back from the members that were out and are
 // back, before anything is done to them: what only they have is the divergence.
+// One that still takes writes, as a server that hung does when it goes on, is not
+// the primary for that.
 func (r *run) auditReturned(ctx context.Context) error {
-	return r.audit(ctx, ledger.Rejoined, func(m *topology.Member) bool { return !r.survived[m] })
+	return r.audit(ctx, reading{when: ledger.Rejoined, amid: true}, func(m *topology.Member) bool { return !r.survived[m] })
 }
 
 // auditRejoined reads them back once more from every member, after the last
@@ -71,13 +73,22 @@ func (r *run) auditRejoined(ctx context.Context) error {
 	if err := r.closeLedgers(); err != nil {
 		return fmt.Errorf("close ledgers: %w", err)
 	}
-	return r.audit(ctx, ledger.Rejoined, func(*topology.Member) bool { return true })
+	return r.audit(ctx, reading{when: ledger.Rejoined, decides: true}, func(*topology.Member) bool { return true })
+}
+
+// reading is when and how ledgers are read back.
+type reading struct {
+	when string
+	// amid tells that writers go on: what they write later need not be there.
+	amid bool
+	// decides tells that a member that takes writes counts as the primary.
+	decides bool
 }
 
 // audit reads every ledger back from those members that answer and are wanted. A
 // member that cannot be read is recorded as such: the verdict knows what it may
 // not say.
-func (r *run) audit(ctx context.Context, when string, want func(*topology.Member) bool) error {
+func (r *run) audit(ctx context.Context, how reading, want func(*topology.Member) bool) error {
 	done := map[string]bool{}
 	for i, s := range r.d.Series {
 		p := r.d.Plan.Series[i]
@@ -88,15 +99,15 @@ func (r *run) audit(ctx context.Context, when string, want func(*topology.Member
 		done[p.Ledger] = true
 		state, err := r.discover(ctx, s.Component)
 		if err != nil {
-			r.caveat("ledger %s was not read back (%s): %v", p.Ledger, when, err)
+			r.caveat("ledger %s was not read back (%s): %v", p.Ledger, how.when, err)
 			continue
 		}
 		for _, m := range survivors(s.Component, state) {
 			if !want(m) {
 				continue
 			}
-			primary := slices.Contains(state.With(topology.Primary), m.Name())
-			if err := r.readBack(ctx, p.Ledger, k, s.Component, m, when, primary); err != nil {
+			primary := how.decides && slices.Contains(state.With(topology.Primary), m.Name())
+			if err := r.readBack(ctx, p.Ledger, k, s.Component, m, how, primary); err != nil {
 				return err
 			}
 		}
@@ -105,14 +116,14 @@ func (r *run) audit(ctx context.Context, when string, want func(*topology.Member
 }
 
 // readBack reads one ledger from one member into the record.
-func (r *run) readBack(ctx context.Context, name string, k LedgerKind, c *topology.Component, m *topology.Member, when string, primary bool) error {
+func (r *run) readBack(ctx context.Context, name string, k LedgerKind, c *topology.Component, m *topology.Member, how reading, primary bool) error {
 	from := r.clock.Now()
 	rb, err := ledger.Collect(k.ReadBack(ctx, c, r.o.RunID, m))
-	rb.Member, rb.When, rb.Primary = m.Name(), when, primary
-	if when == ledger.Recovered {
-		rb.From = from // writers go on: what they write later need not be there
+	rb.Member, rb.When, rb.Primary = m.Name(), how.when, primary
+	if how.amid {
+		rb.From = from
 	}
-	ev := timeline.ReadBack{Ledger: name, Member: m.Name(), When: when, Primary: primary, Rows: rb.Rows, From: from, Err: text(err)}
+	ev := timeline.ReadBack{Ledger: name, Member: m.Name(), When: how.when, Primary: primary, Rows: rb.Rows, From: from, Err: text(err)}
 	if err == nil {
 		if err := ledger.AppendReadBack(ledger.ReadBackPath(r.o.Dir, name), rb); err != nil {
 			return fmt.Errorf("%w: %w", ErrAborted, err)

@@ -33,6 +33,9 @@ func (r *run) preflight(ctx context.Context) error {
 		}
 		r.keep[c.Name()] = state
 	}
+	if err := enoughFiles(r.d.Plan.Series); err != nil {
+		return fmt.Errorf("%w: preflight: %w", ErrAborted, err)
+	}
 	if err := r.d.survivable(r.keep); err != nil {
 		return fmt.Errorf("%w: preflight: %w", ErrAborted, err)
 	}

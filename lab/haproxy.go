@@ -86,7 +86,9 @@ func (h *HAProxy) configFile() string { return filepath.Join(h.Dir, "haproxy.cfg
 
 // config: a client of a dead server is refused at once (no retry, and connecting
 // takes a second at most), and one that is served is cut off when its server
-// leaves. Sessions may idle for an hour, as those of connection pools do.
+// leaves. Sessions may idle for an hour, as those of connection pools do; but one
+// that its client has left does not wait for a server that hangs: no command cuts
+// it off (HAProxy 2.6), and until it is gone nobody can say that nobody is served.
 func (h *HAProxy) config(ready string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `global
@@ -99,6 +101,7 @@ defaults
 	timeout connect 1s
 	timeout client 1h
 	timeout server 1h
+	timeout server-fin 1s
 listen %s
 	bind %s
 	default-server on-marked-down shutdown-sessions

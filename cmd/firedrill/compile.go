@@ -1,7 +1,11 @@
 package main
 
 import (
+	"fmt"
+
 	"firedrill/drills"
+	"firedrill/drills/topology"
+	"firedrill/drills/topology/netns"
 	"firedrill/scenarios"
 )
 
@@ -26,4 +30,16 @@ func compile(scenario, topologyPath string, vars map[string]string) (*drills.Dri
 		return nil, err
 	}
 	return scenarios.Compile(s, t, plugins())
+}
+
+// enter makes the program stand where the topology's members can be reached.
+func enter(t *topology.Topology) error {
+	ns := t.Spec.Network.Namespace
+	if ns == "" {
+		return nil
+	}
+	if err := netns.Enter(ns); err != nil {
+		return fmt.Errorf("topology %s: spec.network.namespace: %w", t.Name, err)
+	}
+	return nil
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"firedrill/drills"
-	"firedrill/drills/topology/netns"
 )
 
 func newPlan() *cobra.Command {
@@ -31,10 +30,8 @@ and how it would be undone. It touches nothing.`,
 			if err != nil {
 				return err
 			}
-			if ns := d.Topology.Spec.Network.Namespace; ns != "" {
-				if err := netns.Enter(ns); err != nil {
-					return err
-				}
+			if err := enter(d.Topology); err != nil {
+				return err
 			}
 			p, err := drills.PreviewOf(cmd.Context(), d, f.seed)
 			if err != nil {
@@ -56,7 +53,6 @@ and how it would be undone. It touches nothing.`,
 	fl.StringToStringVar(&f.vars, "var", nil, "set a variable of the scenario: name=value")
 	fl.StringVarP(&f.output, "output", "o", "", "output format: json")
 	c.MarkFlagsMutuallyExclusive("topology", "lab")
-	c.MarkFlagsOneRequired("topology", "lab")
 	return c
 }
 

@@ -13,7 +13,6 @@ import (
 
 	"firedrill/cmd/firedrill/live"
 	"firedrill/drills"
-	"firedrill/drills/topology/netns"
 	"firedrill/drills/verdict"
 	"firedrill/lab"
 	"firedrill/reports"
@@ -54,7 +53,6 @@ Ctrl-C stops the drill and puts everything back; a second one skips graceful wai
 	fl.BoolVar(&f.yes, "yes", false, "do not ask before touching a topology that is not a lab")
 	fl.StringVarP(&f.output, "output", "o", "", "output format of the result on stdout: json")
 	c.MarkFlagsMutuallyExclusive("topology", "lab")
-	c.MarkFlagsOneRequired("topology", "lab")
 	return c
 }
 
@@ -77,10 +75,8 @@ func (f *runFlags) run(cmd *cobra.Command, args []string, h *hooks) error {
 			return err
 		}
 	}
-	if ns := drillsToRun[0].Topology.Spec.Network.Namespace; ns != "" {
-		if err := netns.Enter(ns); err != nil {
-			return err
-		}
+	if err := enter(drillsToRun[0].Topology); err != nil {
+		return err
 	}
 	if err := f.consent(cmd, drillsToRun); err != nil {
 		return err
@@ -191,8 +187,12 @@ func exitOr(err error, code int) error {
 
 // topologyPath is the topology file, of a lab that is started if need be.
 func (f *runFlags) topologyPath(cmd *cobra.Command) (string, error) {
-	if f.lab == "" {
+	switch {
+	case f.lab != "":
+	case f.topology != "":
 		return f.topology, nil
+	default:
+		return "", errors.New("say what to drill: --topology FILE, or --lab NAME (firedrill lab list)")
 	}
 	// First what an interrupted drill left there: starting a lab may rebuild it.
 	left, err := drills.Journals(home(), lab.TopologyName(f.lab))

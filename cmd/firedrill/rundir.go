@@ -32,15 +32,19 @@ func (f *runFlags) runDir(d *drills.Drill, many bool, n int) (dir, id string, er
 		return "", "", err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", "", fmt.Errorf("make run directory: %w", err)
+		return "", "", fmt.Errorf("make run directory: %w: give another --out", err)
 	}
-	if old, err := os.ReadDir(dir); err != nil || len(old) > 0 {
+	old, err := os.ReadDir(dir)
+	if err != nil {
+		return "", "", fmt.Errorf("look into run directory: %w: give another --out", err)
+	}
+	if len(old) > 0 {
 		return "", "", fmt.Errorf("run directory %s is not empty: a record is never overwritten; give another --out", dir)
 	}
 	// Fail before anything is touched if nothing can be recorded there.
 	probe := filepath.Join(dir, ".writable")
 	if err := renameio.WriteFile(probe, []byte("firedrill\n"), 0o600); err != nil {
-		return "", "", fmt.Errorf("write to run directory: %w", err)
+		return "", "", fmt.Errorf("write to run directory: %w: give another --out", err)
 	}
 	return dir, id, os.Remove(probe)
 }

@@ -84,20 +84,19 @@ func (a *audit) lose(e *Entry) {
 	last.Lo, last.Hi = max(last.Lo, e.Start), max(last.Hi, e.End)
 }
 
-// compare compares each reading with the primary's. What came after one of the
-// two began to be read proves nothing.
+// compare compares each reading with the primary's. What is there is there; that
+// something is not proves nothing if it came after the reading began.
 func (a *audit) compare(id ID, present, judged mask) {
 	diverged := false
 	for i, ref := range a.against {
-		if ref < 0 || !judged.has(i) || !judged.has(ref) || present.has(i) == present.has(ref) {
-			continue
-		}
-		if present.has(ref) {
+		switch {
+		case ref < 0 || present.has(i) == present.has(ref):
+		case present.has(ref) && judged.has(i):
 			a.missing[i].add(id)
-			continue
+		case present.has(i) && judged.has(ref):
+			a.extra[i].add(id)
+			diverged = diverged || a.rejoinedAny.has(i)
 		}
-		a.extra[i].add(id)
-		diverged = diverged || a.rejoinedAny.has(i)
 	}
 	if diverged {
 		a.diverged.add(id)

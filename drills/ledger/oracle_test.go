@@ -88,7 +88,7 @@ func (o *oracle) account() map[string]ids {
 				out["phantom"][id] = true
 			}
 			ref := o.against()
-			if r.When == ledger.Rejoined && ref >= 0 && !o.has(ref, id) && (!known || o.judged(i, e) && o.judged(ref, e)) {
+			if r.When == ledger.Rejoined && ref >= 0 && !o.has(ref, id) && (!known || o.judged(ref, e)) {
 				out["diverged"][id] = true
 			}
 		}

@@ -41,7 +41,8 @@ func (j *judge) measured(name string) *fault {
 	return nil
 }
 
-// causes are all that outages can come from, by time.
+// causes are all that outages can come from; the faults come first, in the order
+// of j.faults.
 func (j *judge) causes() []Cause {
 	var cs []Cause
 	for _, f := range j.faults {
@@ -52,6 +53,11 @@ func (j *judge) causes() []Cause {
 			at.Hi = *f.done
 		}
 		cs = append(cs, Cause{Name: f.Fault, Kind: CauseFault, At: at})
+	}
+	for _, f := range j.faults {
+		if f.reverting != nil && *f.reverting < j.reverting { // its own time was up
+			cs = append(cs, Cause{Name: "revert", Kind: CauseRevert, At: timeline.Interval{Lo: *f.reverting, Hi: *f.reverting}})
+		}
 	}
 	for _, m := range j.remedies {
 		cs = append(cs, Cause{Name: m.Remedy, Kind: CauseRemedy, At: timeline.Interval{Lo: m.from, Hi: m.from}})

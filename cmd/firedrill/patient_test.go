@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	_ "github.com/go-sql-driver/mysql"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"firedrill/lab"
+)
+
+// patient is a lab that a test does something bad to, behind firedrill's back, as
+// the servers' superuser.
+type patient struct {
+	*program
+	lab string
+	lab_ lab.Status
+	// primary and replicas are names; the first replica is in the primary's site
+	// only by chance.
+	primary  string
+	replicas []string
+}
+
+// ill returns a lab that is up and healthy, to be made ill.
+func ill(t *testing.T, name string) *patient {
+	t.Helper()
+	p := &patient{program: inLab(t, name), lab: name}
+	p.look(t)
+	return p
+}
+
+// look finds out who is who now.
+func (p *patient) look(t *testing.T) {
+	t.Helper()
+	st, err := lab.StatusOf(t.Context(), p.home, p.lab)
+	require.NoError(t, err)
+	p.lab_, p.primary, p.replicas = st, "", nil
+	for _, m := range st.Members {
+		if m.Role == "primary" {
+			p.primary = m.Name
+		} else {
+			p.replicas = append(p.replicas, m.Name)
+		}
+	}
+}
+
+func (p *patient) member(t *testing.T, name string) lab.MemberStatus {
+	t.Helper()
+	for _, m := range p.lab_.Members {
+		if m.Name == name {
+			return m
+		}
+	}
+	require.Fail(t, "no member "+name)
+	return lab.MemberStatus{}
+}
+
+// open opens a member as root, on its socket.
+func (p *patient) open(t *testing.T, member string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("mysql", "root@unix("+filepath.Join(p.member(t, member).Dir, "s.sock")+")/")
+	require.NoError(t, err)
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// sql runs statements on a member in one session.
+func (p *patient) sql(t *testing.T, member string, statements ...string) {
+	t.Helper()
+	c, err := p.open(t, member).Conn(context.Background())
+	require.NoError(t, err)
+	defer c.Close()
+	for _, q := range statements {
+		_, err := c.ExecContext(context.Background(), q)
+		require.NoError(t, err, "%s: %s", member, q)
+	}
+}
+
+// everywhere runs statements on every member, unlogged.
+func (p *patient) everywhere(t *testing.T, statements ...string) {
+	t.Helper()
+	for _, m := range p.lab_.Members {
+		p.sql(t, m.Name, append([]string{"SET sql_log_bin=0"}, statements...)...)
+	}
+}
+
+// value is the first column of a query's first row.
+func (p *patient) value(t *testing.T, member, query string) (v string) {
+	t.Helper()
+	require.NoError(t, p.open(t, member).QueryRowContext(t.Context(), query).Scan(&v), query)
+	return v
+}
+
+// signal sends a signal to a member's server.
+func (p *patient) signal(t *testing.T, member string, sig syscall.Signal) {
+	t.Helper()
+	require.NoError(t, syscall.Kill(p.member(t, member).PID, sig))
+}
+
+// inside runs a command in the lab's network namespace.
+func (p *patient) inside(t *testing.T, argv ...string) string {
+	t.Helper()
+	require.NotEmpty(t, p.lab_.Namespace, "the lab has no network namespace: this test needs root")
+	argv = append([]string{"--net=" + p.lab_.Namespace}, argv...)
+	out, err := exec.CommandContext(context.Background(), "nsenter", argv...).CombinedOutput()
+	require.NoError(t, err, "%v: %s", argv, out)
+	return string(out)
+}
+
+// state is what of a lab a drill that is refused must not change.
+type state struct {
+	// members has, by name, the process, read_only, whether replication runs and
+	// the schemas' tables.
+	members map[string]string
+	// positions are the members' GTID positions.
+	positions map[string]string
+	rules     string
+	route     []string
+}
+
+// state looks at everything.
+func (p *patient) state(t *testing.T) state {
+	t.Helper()
+	st, err := lab.StatusOf(t.Context(), p.home, p.lab)
+	require.NoError(t, err)
+	s := state{members: map[string]string{}, positions: map[string]string{}, route: st.LeadsTo}
+	for _, m := range st.Members {
+		if stopped(t, m.PID) {
+			s.members[m.Name] = fmt.Sprintf("process %d is stopped", m.PID)
+			continue
+		}
+		tables := p.value(t, m.Name, "SELECT COALESCE(GROUP_CONCAT(table_schema, '.', table_name ORDER BY 1), '') FROM information_schema.tables WHERE table_schema LIKE 'firedrill%'")
+		s.members[m.Name] = fmt.Sprintf("process %d, read_only %s, replicates %s, tables [%s]",
+			m.PID, p.value(t, m.Name, "SELECT @@global.read_only"), p.threads(t, m.Name), tables)
+		s.positions[m.Name] = p.value(t, m.Name, "SELECT CONCAT(@@global.gtid_binlog_pos, ' ', @@global.gtid_slave_pos)")
+	}
+	s.rules = p.inside(t, "nft", "list", "ruleset")
+	return s
+}
+
+func stopped(t *testing.T, pid int) bool {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	require.NoError(t, err)
+	_, rest, _ := strings.Cut(string(b), ") ")
+	return strings.HasPrefix(rest, "T")
+}
+
+// threads tells which threads of a member's replication are there.
+func (p *patient) threads(t *testing.T, member string) string {
+	t.Helper()
+	rows, err := p.open(t, member).QueryContext(t.Context(), "SHOW SLAVE STATUS")
+	require.NoError(t, err)
+	defer rows.Close()
+	if !rows.Next() {
+		require.NoError(t, rows.Err())
+		return "nothing"
+	}
+	names, err := rows.Columns()
+	require.NoError(t, err)
+	cells, into := make([]sql.NullString, len(names)), make([]any, len(names))
+	for i := range cells {
+		into[i] = &cells[i]
+	}
+	require.NoError(t, rows.Scan(into...))
+	var said []string
+	for i, n := range names {
+		switch n {
+		case "Master_Host", "Master_User":
+			said = append(said, cells[i].String)
+		case "Slave_IO_Running", "Slave_SQL_Running":
+			said = append(said, fmt.Sprintf("%s=%t", n, cells[i].String != "No"))
+		}
+	}
+	return strings.Join(said, " ")
+}
+
+// nothingLeft fails the test if a run left anything: an intent, a table, a rule.
+func (p *patient) nothingLeft(t *testing.T) {
+	t.Helper()
+	out := p.run(t, "recover")
+	assert.Equal(t, "Nothing to recover.\n", out.stdout, out.stderr)
+	assert.Zero(t, out.code)
+	for _, m := range p.lab_.Members {
+		if stopped(t, p.state_(m.Name)) {
+			continue
+		}
+		assert.Equal(t, "0", p.value(t, m.Name, "SELECT COUNT(*) FROM information_schema.tables WHERE table_name LIKE 'ledger\\_%' OR table_name LIKE 'made\\_by\\_%'"), m.Name)
+	}
+	assert.NotContains(t, p.inside(t, "nft", "list", "ruleset"), "firedrill")
+}
+
+// whole waits until the lab is healthy again and nothing is left.
+func (p *patient) whole(t *testing.T) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		st, err := lab.StatusOf(t.Context(), p.home, p.lab)
+		return err == nil && st.State == lab.Healthy
+	}, 20*time.Second, 100*time.Millisecond, "the lab is not healthy")
+	p.look(t)
+	p.nothingLeft(t)
+}
