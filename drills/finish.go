@@ -52,7 +52,7 @@ func (r *run) steady(ctx context.Context) error {
 // auditRecovered reads the ledgers back from every survivor, while the faulted
 // members are still out.
 func (r *run) auditRecovered(ctx context.Context) error {
-	return r.audit(ctx, reading{when: ledger.Recovered, amid: true, decides: true}, func(m *topology.Member) bool {
+	return r.audit(ctx, reading{when: ledger.Recovered, amid: true, decides: true}, func(m *topology.Member, _ topology.State) bool {
 		r.survived[m] = true
 		return true
 	})
@@ -61,9 +61,13 @@ func (r *run) auditRecovered(ctx context.Context) error {
 // auditReturned reads the ledgers back from the members that were out and are
 // back, before anything is done to them: what only they have is the divergence.
 // One that still takes writes, as a server that hung does when it goes on, is not
-// the primary for that.
+// the primary for that. If it went on before the service had recovered, it is one
+// of two that take writes: both are read.
 func (r *run) auditReturned(ctx context.Context) error {
-	return r.audit(ctx, reading{when: ledger.Rejoined, amid: true}, func(m *topology.Member) bool { return !r.survived[m] })
+	return r.audit(ctx, reading{when: ledger.Rejoined, amid: true}, func(m *topology.Member, s topology.State) bool {
+		open := s.With(topology.Primary)
+		return !r.survived[m] || len(open) > 1 && slices.Contains(open, m.Name())
+	})
 }
 
 // auditRejoined reads them back once more from every member, after the last
@@ -73,7 +77,7 @@ func (r *run) auditRejoined(ctx context.Context) error {
 	if err := r.closeLedgers(); err != nil {
 		return fmt.Errorf("close ledgers: %w", err)
 	}
-	return r.audit(ctx, reading{when: ledger.Rejoined, decides: true}, func(*topology.Member) bool { return true })
+	return r.audit(ctx, reading{when: ledger.Rejoined, decides: true}, func(*topology.Member, topology.State) bool { return true })
 }
 
 // reading is when and how ledgers are read back.
@@ -88,7 +92,7 @@ type reading struct {
 // audit reads every ledger back from those members that answer and are wanted. A
 // member that cannot be read is recorded as such: the verdict knows what it may
 // not say.
-func (r *run) audit(ctx context.Context, how reading, want func(*topology.Member) bool) error {
+func (r *run) audit(ctx context.Context, how reading, want func(*topology.Member, topology.State) bool) error {
 	done := map[string]bool{}
 	for i, s := range r.d.Series {
 		p := r.d.Plan.Series[i]
@@ -103,7 +107,7 @@ func (r *run) audit(ctx context.Context, how reading, want func(*topology.Member
 			continue
 		}
 		for _, m := range survivors(s.Component, state) {
-			if !want(m) {
+			if !want(m, state) {
 				continue
 			}
 			primary := how.decides && slices.Contains(state.With(topology.Primary), m.Name())

@@ -45,7 +45,7 @@ func problems(c *topology.Component, s topology.State) string {
 		if m, err := c.Member(ms.Member); err == nil {
 			at = m.Address()
 		}
-		what := strings.TrimPrefix(ms.Problem, at+": ")
+		what := strings.ReplaceAll(ms.Problem, at+": ", "")
 		if who[what] == nil {
 			order = append(order, what)
 		}

@@ -16,6 +16,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"firedrill/drills/topology"
+	"firedrill/drills/topology/route"
 	"firedrill/lab"
 )
 
@@ -24,7 +26,7 @@ import (
 type patient struct {
 	*program
 	lab string
-	lab_ lab.Status
+	now lab.Status
 	// primary and replicas are names; the first replica is in the primary's site
 	// only by chance.
 	primary  string
@@ -44,7 +46,7 @@ func (p *patient) look(t *testing.T) {
 	t.Helper()
 	st, err := lab.StatusOf(t.Context(), p.home, p.lab)
 	require.NoError(t, err)
-	p.lab_, p.primary, p.replicas = st, "", nil
+	p.now, p.primary, p.replicas = st, "", nil
 	for _, m := range st.Members {
 		if m.Role == "primary" {
 			p.primary = m.Name
@@ -56,7 +58,7 @@ func (p *patient) look(t *testing.T) {
 
 func (p *patient) member(t *testing.T, name string) lab.MemberStatus {
 	t.Helper()
-	for _, m := range p.lab_.Members {
+	for _, m := range p.now.Members {
 		if m.Name == name {
 			return m
 		}
@@ -89,7 +91,7 @@ func (p *patient) sql(t *testing.T, member string, statements ...string) {
 // everywhere runs statements on every member, unlogged.
 func (p *patient) everywhere(t *testing.T, statements ...string) {
 	t.Helper()
-	for _, m := range p.lab_.Members {
+	for _, m := range p.now.Members {
 		p.sql(t, m.Name, append([]string{"SET sql_log_bin=0"}, statements...)...)
 	}
 }
@@ -110,8 +112,8 @@ func (p *patient) signal(t *testing.T, member string, sig syscall.Signal) {
 // inside runs a command in the lab's network namespace.
 func (p *patient) inside(t *testing.T, argv ...string) string {
 	t.Helper()
-	require.NotEmpty(t, p.lab_.Namespace, "the lab has no network namespace: this test needs root")
-	argv = append([]string{"--net=" + p.lab_.Namespace}, argv...)
+	require.NotEmpty(t, p.now.Namespace, "the lab has no network namespace: this test needs root")
+	argv = append([]string{"--net=" + p.now.Namespace}, argv...)
 	out, err := exec.CommandContext(context.Background(), "nsenter", argv...).CombinedOutput()
 	require.NoError(t, err, "%v: %s", argv, out)
 	return string(out)
@@ -159,12 +161,20 @@ func stopped(t *testing.T, pid int) bool {
 // threads tells which threads of a member's replication are there.
 func (p *patient) threads(t *testing.T, member string) string {
 	t.Helper()
+	row := p.slave(t, member)
+	return fmt.Sprintf("from %q as %q, receiver %t, applier %t", row["Master_Host"], row["Master_User"],
+		row["Slave_IO_Running"] != "No", row["Slave_SQL_Running"] != "No")
+}
+
+// slave is a member's replication status; nil if it has none.
+func (p *patient) slave(t *testing.T, member string) map[string]string {
+	t.Helper()
 	rows, err := p.open(t, member).QueryContext(t.Context(), "SHOW SLAVE STATUS")
 	require.NoError(t, err)
 	defer rows.Close()
 	if !rows.Next() {
 		require.NoError(t, rows.Err())
-		return "nothing"
+		return nil
 	}
 	names, err := rows.Columns()
 	require.NoError(t, err)
@@ -173,16 +183,19 @@ func (p *patient) threads(t *testing.T, member string) string {
 		into[i] = &cells[i]
 	}
 	require.NoError(t, rows.Scan(into...))
-	var said []string
+	row := map[string]string{}
 	for i, n := range names {
-		switch n {
-		case "Master_Host", "Master_User":
-			said = append(said, cells[i].String)
-		case "Slave_IO_Running", "Slave_SQL_Running":
-			said = append(said, fmt.Sprintf("%s=%t", n, cells[i].String != "No"))
-		}
+		row[n] = cells[i].String
 	}
-	return strings.Join(said, " ")
+	return row
+}
+
+// lead makes the route lead to a member.
+func (p *patient) lead(t *testing.T, member string) {
+	t.Helper()
+	r, err := topology.Kinds{Routes: route.All()}.OpenRoute(witnessOf(t, p.now.Topology).file.Spec.Routes[0])
+	require.NoError(t, err)
+	require.NoError(t, r.Router.Switch(context.Background(), member))
 }
 
 // nothingLeft fails the test if a run left anything: an intent, a table, a rule.
@@ -191,8 +204,8 @@ func (p *patient) nothingLeft(t *testing.T) {
 	out := p.run(t, "recover")
 	assert.Equal(t, "Nothing to recover.\n", out.stdout, out.stderr)
 	assert.Zero(t, out.code)
-	for _, m := range p.lab_.Members {
-		if stopped(t, p.state_(m.Name)) {
+	for _, m := range p.now.Members {
+		if stopped(t, m.PID) {
 			continue
 		}
 		assert.Equal(t, "0", p.value(t, m.Name, "SELECT COUNT(*) FROM information_schema.tables WHERE table_name LIKE 'ledger\\_%' OR table_name LIKE 'made\\_by\\_%'"), m.Name)
@@ -209,4 +222,58 @@ func (p *patient) whole(t *testing.T) {
 	}, 20*time.Second, 100*time.Millisecond, "the lab is not healthy")
 	p.look(t)
 	p.nothingLeft(t)
+}
+
+// keptSecret watches the arguments of all processes until what it returns is
+// called with the run directory and the output of the program: none of that may
+// have a password of the lab, or one of the given.
+func (p *patient) keptSecret(t *testing.T, secrets ...string) func(dir string, out output) {
+	t.Helper()
+	for _, account := range []string{"admin", "app", "repl"} {
+		b, err := os.ReadFile(filepath.Join(p.home, "lab", p.lab, "secrets", account))
+		require.NoError(t, err)
+		secrets = append(secrets, strings.TrimSpace(string(b)))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	seen := make(chan string, 1)
+	go func() {
+		defer close(seen)
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			<-tick.C
+			paths, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+			for _, path := range paths {
+				b, _ := os.ReadFile(path)
+				if s := contains(string(b), secrets); s != "" {
+					seen <- strings.ReplaceAll(string(b), "\x00", " ")
+					return
+				}
+			}
+		}
+	}()
+	return func(dir string, out output) {
+		cancel()
+		assert.Empty(t, <-seen, "a password in a process's arguments")
+		assert.Empty(t, contains(out.stdout, secrets), out.stdout)
+		assert.Empty(t, contains(out.stderr, secrets), out.stderr)
+		_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() {
+				b, err := os.ReadFile(path)
+				require.NoError(t, err)
+				assert.Empty(t, contains(string(b), secrets), path)
+			}
+			return nil
+		})
+	}
+}
+
+// contains returns the first of the secrets that is in the text.
+func contains(text string, secrets []string) string {
+	for _, s := range secrets {
+		if strings.Contains(text, s) {
+			return s
+		}
+	}
+	return ""
 }

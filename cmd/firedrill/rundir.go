@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -44,7 +46,10 @@ func (f *runFlags) runDir(d *drills.Drill, many bool, n int) (dir, id string, er
 	// Fail before anything is touched if nothing can be recorded there.
 	probe := filepath.Join(dir, ".writable")
 	if err := renameio.WriteFile(probe, []byte("firedrill\n"), 0o600); err != nil {
-		return "", "", fmt.Errorf("write to run directory: %w: give another --out", err)
+		if p := (*fs.PathError)(nil); errors.As(err, &p) {
+			err = p.Err
+		}
+		return "", "", fmt.Errorf("write to run directory %s: %w: give another --out", dir, err)
 	}
 	return dir, id, os.Remove(probe)
 }

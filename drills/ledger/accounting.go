@@ -39,8 +39,8 @@ type Accounting struct {
 	// Phantom: on a primary and never attempted.
 	Phantom Class
 	// Diverged: at Rejoined on another member than the primary, and not on the
-	// primary. If several members were primary, the first that was read counts as
-	// the primary, here as for all classes.
+	// primary. If several members were primary, the one that was at both times
+	// counts as the primary, or else the first that was read; here as for all classes.
 	Diverged Class
 	// Resurrected: lost at Recovered, on the primary again at Rejoined.
 	Resurrected Class

@@ -87,9 +87,9 @@ func newAudit(reads []ReadBack, opts Options) *audit {
 	}
 	a := &audit{
 		opts: opts, reads: reads, all: mask(1)<<len(reads) - 1, reigns: newReigns(),
-		recovered: primaryAt(reads, Recovered), rejoined: primaryAt(reads, Rejoined),
 		missing: make([]tally, len(reads)), extra: make([]tally, len(reads)),
 	}
+	a.recovered, a.rejoined = primaries(reads)
 	for i, r := range reads {
 		ref := a.recovered
 		if r.When == Rejoined {
@@ -113,8 +113,22 @@ func newAudit(reads []ReadBack, opts Options) *audit {
 	return a
 }
 
-func primaryAt(reads []ReadBack, when string) int {
-	return slices.IndexFunc(reads, func(r ReadBack) bool { return r.When == when && r.Primary })
+// primaries returns the readings of the primary at Recovered and at Rejoined, -1
+// for none. If several members were primary at Recovered, the one that still is at
+// Rejoined has survived.
+func primaries(reads []ReadBack) (recovered, rejoined int) {
+	at := func(when, member string) int {
+		return slices.IndexFunc(reads, func(r ReadBack) bool {
+			return r.Primary && r.When == when && (member == "" || r.Member == member)
+		})
+	}
+	recovered, rejoined = at(Recovered, ""), at(Rejoined, "")
+	if rejoined >= 0 {
+		if same := at(Recovered, reads[rejoined].Member); same >= 0 {
+			recovered = same
+		}
+	}
+	return recovered, rejoined
 }
 
 // lane returns the state of a writer.

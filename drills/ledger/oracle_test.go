@@ -56,6 +56,12 @@ func (o *oracle) account() map[string]ids {
 		out[name] = ids{}
 	}
 	first, second := o.primary(ledger.Recovered), o.primary(ledger.Rejoined)
+	for i, r := range o.reads {
+		if first >= 0 && second >= 0 && r.Primary && r.When == ledger.Recovered && r.Member == o.reads[second].Member {
+			first = i
+			break
+		}
+	}
 	attempted := map[ledger.ID]ledger.Entry{}
 	for _, e := range o.entries {
 		attempted[e.ID] = e
@@ -167,7 +173,7 @@ func (o *oracle) read(rnd *rand.Rand, i int) {
 	if err != nil {
 		panic(err)
 	}
-	rb.Member, rb.Primary = fmt.Sprint("db", i), rnd.IntN(2) == 0
+	rb.Member, rb.Primary = fmt.Sprint("db", rnd.IntN(3)), rnd.IntN(2) == 0
 	rb.When = []string{ledger.Recovered, ledger.Rejoined}[rnd.IntN(2)]
 	if rnd.IntN(3) == 0 {
 		rb.From = timeline.Offset(1 + rnd.IntN(40))

@@ -47,7 +47,7 @@ func TestProblems(t *testing.T) {
 		assert.Contains(t, Problem(cfg, "127.0.0.1:1", err), want)
 		assert.True(t, Answered(err))
 	}
-	assert.Equal(t, "a:1: no answer in time", Problem(cfg, "a:1", context.DeadlineExceeded))
+	assert.Equal(t, "a:1: no answer in time: it hangs, or packets to it are dropped", Problem(cfg, "a:1", context.DeadlineExceeded))
 	assert.Contains(t, Problem(cfg, "a:1", &driver.MySQLError{Number: 1045}), "its password is taken from env:PW")
 }
 

@@ -26,7 +26,7 @@ func Problem(cfg Config, address string, err error) string {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return address + ": connection refused: nothing listens there"
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return address + ": no answer in time"
+		return address + ": no answer in time: it hangs, or packets to it are dropped"
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return address + ": unreachable: no route to it"
 	case errors.Is(err, driverpkg.ErrInvalidConn), errors.Is(err, syscall.ECONNRESET):

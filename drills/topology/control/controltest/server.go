@@ -18,60 +18,79 @@ import (
 // and how many answers it has had from its peer. With children it has that many processes
 // below it, each of which holds one more.
 func serve(args []string) int {
-	f := flag.NewFlagSet("server", flag.ExitOnError)
-	listen := f.String("listen", "", "address to listen on; none: just be there")
-	children := f.Int("children", 0, "processes below this one")
-	parent := f.Bool("parent", false, "have one process below this one")
-	churn := f.Bool("churn", false, "keep making new short-lived children")
-	shy := f.Bool("shy", false, "let the client speak first")
-	slowStop := f.Duration("slow-stop", 0, "how long a shutdown takes")
-	pidFile := f.String("pid-file", "", "write the process number there")
-	ignore := f.Bool("ignore-term", false, "do not obey SIGTERM")
-	peer := f.String("peer", "", "keep a connection to this address, sending a line every 2 ms")
-	fail := f.Int("fail", 0, "end at once with this code")
-	f.Parse(args)
-	if *fail != 0 {
-		return *fail
+	o := parse(args)
+	if o.fail != 0 {
+		return o.fail
 	}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
-	if *ignore {
+	if o.ignore {
 		signal.Ignore(syscall.SIGTERM)
 	}
 	var below family
-	for range *children {
+	for range o.children {
 		below.add("-parent")
 	}
-	if *parent {
+	if o.parent {
 		below.add()
 	}
-	if *churn {
-		go churning()
-	}
-	if *listen != "" {
-		l, err := net.Listen("tcp", *listen)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		go accept(l, *shy)
-	}
-	if *pidFile != "" {
-		if err := os.WriteFile(*pidFile, fmt.Appendln(nil, os.Getpid()), 0o644); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-	}
-	if *peer != "" {
-		go talk(*peer)
+	if err := o.begin(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
 	select {
 	case <-stop:
 	case <-time.After(lifetime):
 	}
-	<-time.After(*slowStop)
+	<-time.After(o.slowStop)
 	below.end()
 	return 0
+}
+
+// options are what a server is told by its arguments.
+type options struct {
+	listen, pidFile, peer      string
+	children, fail             int
+	parent, churn, shy, ignore bool
+	slowStop                   time.Duration
+}
+
+func parse(args []string) options {
+	var o options
+	f := flag.NewFlagSet("server", flag.ExitOnError)
+	f.StringVar(&o.listen, "listen", "", "address to listen on; none: just be there")
+	f.StringVar(&o.pidFile, "pid-file", "", "write the process number there")
+	f.StringVar(&o.peer, "peer", "", "keep a connection to this address, sending a line every 2 ms")
+	f.IntVar(&o.children, "children", 0, "processes below this one")
+	f.BoolVar(&o.parent, "parent", false, "have one process below this one")
+	f.BoolVar(&o.churn, "churn", false, "keep making new short-lived children")
+	f.BoolVar(&o.shy, "shy", false, "let the client speak first")
+	f.BoolVar(&o.ignore, "ignore-term", false, "do not obey SIGTERM")
+	f.DurationVar(&o.slowStop, "slow-stop", 0, "how long a shutdown takes")
+	f.IntVar(&o.fail, "fail", 0, "end at once with this code")
+	f.Parse(args)
+	return o
+}
+
+// begin starts everything that goes on in the background.
+func (o options) begin() error {
+	if o.churn {
+		go churning()
+	}
+	if o.listen != "" {
+		l, err := net.Listen("tcp", o.listen)
+		if err != nil {
+			return err
+		}
+		go accept(l, o.shy)
+	}
+	if o.peer != "" {
+		go talk(o.peer)
+	}
+	if o.pidFile == "" {
+		return nil
+	}
+	return os.WriteFile(o.pidFile, fmt.Appendln(nil, os.Getpid()), 0o644)
 }
 
 // lifetime ends servers that a broken test left behind.
