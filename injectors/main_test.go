@@ -140,7 +140,7 @@ func down(members ...topology.MemberSpec) func(context.Context) error {
 				return err
 			}
 			if err := hello(m.Address, time.Second); !errors.Is(err, unix.ECONNREFUSED) {
-				return fmt.Errorf("%s does not refuse: %v", m.Address, err)
+				return fmt.Errorf("%s does not refuse: %w", m.Address, err)
 			}
 		}
 		return nil

@@ -77,7 +77,7 @@ func exchange(ctx context.Context, address string, a answer, wait time.Duration)
 	if a == silent {
 		return nil
 	}
-	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if a == replies {
 		if _, err := io.WriteString(c, line); err != nil {

@@ -48,8 +48,10 @@ type networkPartition struct{ spec NetworkPartitionSpec }
 
 func newNetworkPartition(s NetworkPartitionSpec) (drills.Injector, error) {
 	for _, c := range []struct{ field, is, want string }{
-		{"from", s.From, "peers everybody"}, {"direction", s.Direction, "both in out"},
-		{"mode", s.Mode, "drop reject"}, {"by", s.By, "auto user address"},
+		{"from", s.From, "peers everybody"},
+		{"direction", s.Direction, "both in out"},
+		{"mode", s.Mode, "drop reject"},
+		{"by", s.By, "auto user address"},
 	} {
 		if !strings.Contains(" "+c.want+" ", " "+c.is+" ") || c.is == "" {
 			return nil, fmt.Errorf("%s: %q: want one of %s", c.field, c.is, c.want)

@@ -116,7 +116,8 @@ func (p place) has(ctx context.Context, table string) (bool, error) {
 	}
 	return slices.ContainsFunc(reply.NFTables, func(e struct {
 		Table struct{ Family, Name string }
-	}) bool {
+	},
+	) bool {
 		return e.Table.Family == "inet" && e.Table.Name == table
 	}), nil
 }

@@ -61,7 +61,7 @@ func TestNetworkPartitionFromEverybodyConforms(t *testing.T) {
 				Faulted: func(ctx context.Context) error {
 					err := hello(a.Address, 50*time.Millisecond)
 					if timeout, ok := errors.AsType[net.Error](err); !ok || !timeout.Timeout() {
-						return fmt.Errorf("the runner's connection to a: want a timeout, got %v", err)
+						return fmt.Errorf("the runner's connection to a: want a timeout, got %w", err)
 					}
 					return nil
 				},

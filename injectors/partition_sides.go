@@ -54,7 +54,7 @@ func (f *networkPartition) sshPort(m *topology.Member) (uint16, error) {
 	h := f.spec.Host.For(m.Name(), m.Address()).SSH
 	_, port, err := net.SplitHostPort(h)
 	if err != nil {
-		return 22, nil
+		return 22, nil //nolint:nilerr // no port is given
 	}
 	n, err := strconv.ParseUint(port, 10, 16)
 	if err != nil {

@@ -174,7 +174,7 @@ func (p path) cutOff(ctx context.Context, reject bool) error {
 	return nil
 }
 
-// Confirm's witness are connections: those between the members and whom they are
+// Confirm has connections for a witness: those between the members and whom they are
 // cut off from, opened as the members' users (or at the members' places), which
 // came about before the fault, do not come about any more.
 func (f *networkPartition) Confirm(ctx context.Context, _ drills.Target, undo drills.Undo) (string, error) {

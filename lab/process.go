@@ -86,7 +86,7 @@ func (p process) start(ctx context.Context, ready func() error) error {
 			return err
 		}
 		said, err := os.ReadFile(p.log())
-		return poll.Stop(fmt.Errorf("the process ended: %s (%v)", lastLines(said), err))
+		return poll.Stop(fmt.Errorf("the process ended: %s: %w", lastLines(said), err))
 	})
 	if err != nil {
 		return fmt.Errorf("start %s on %s: %w", p.name, p.address, err)

@@ -1,6 +1,7 @@
 package probes
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -74,7 +75,7 @@ func newHTTP(s HTTPSpec) (drills.ProbeKind, error) {
 		}
 		k.body = re
 	}
-	if _, err := http.NewRequest(s.Method, s.Scheme+"://probe"+s.Path, nil); err != nil {
+	if _, err := http.NewRequestWithContext(context.Background(), s.Method, s.Scheme+"://probe"+s.Path, nil); err != nil {
 		problems = append(problems, fmt.Errorf("method, path: %w", err))
 	}
 	return k, errors.Join(problems...)

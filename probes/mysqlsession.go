@@ -113,7 +113,7 @@ func (s *session) query(ctx context.Context, q string, each func(row []driver.Va
 	defer rows.Close()
 	row := make([]driver.Value, len(rows.Columns()))
 	for {
-		if err := rows.Next(row); err == io.EOF {
+		if err := rows.Next(row); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err

@@ -62,7 +62,8 @@ func (k *mysqlWrite) Open(ctx context.Context, s drills.Subject) (drills.Probe, 
 	for range cap(p.writers) {
 		l, ok := s.Ledger.Lane()
 		if !ok {
-			return nil, errors.Join(fmt.Errorf("open mysql-write probe: the ledger has fewer than %d free lanes", s.Lanes), p.release())
+			p.release()
+			return nil, fmt.Errorf("open mysql-write probe: the ledger has fewer than %d free lanes", s.Lanes)
 		}
 		p.writers <- &writer{lane: l}
 	}
@@ -162,10 +163,9 @@ func (p *writeProbe) Close() error {
 }
 
 // release hands back the lanes of a probe that was never opened.
-func (p *writeProbe) release() error {
+func (p *writeProbe) release() {
 	close(p.writers)
 	for w := range p.writers {
 		w.lane.Release()
 	}
-	return nil
 }

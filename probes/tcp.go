@@ -2,6 +2,7 @@ package probes
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -131,7 +132,7 @@ func (k *tcp) listen(ctx context.Context, c net.Conn) drills.Observation {
 		if k.expect.Match(answer) {
 			return drills.Observation{Class: timeline.OK}
 		}
-		if err == io.EOF && len(answer) > 0 {
+		if errors.Is(err, io.EOF) && len(answer) > 0 {
 			break
 		}
 		if err != nil {

@@ -45,14 +45,18 @@ func (c canvas) band(b verdict.Band) []bar {
 	case "no-data":
 		return []bar{{X: c.At(b.From), W: c.Len(b.From, b.To), Y: bandTop, H: bandHeight, Class: "nodata", Tip: tip}}
 	}
-	out := []bar{{X: c.At(b.From), W: c.Len(b.From, b.To), Y: bandTop - 1, H: bandHeight + 2, Class: "bad",
-		Text: b.Class, TextX: c.textX(b.From, b.To), Fits: c.fits(b.Class, b.From, b.To), Tip: tip}}
+	out := []bar{{
+		X: c.At(b.From), W: c.Len(b.From, b.To), Y: bandTop - 1, H: bandHeight + 2, Class: "bad",
+		Text: b.Class, TextX: c.textX(b.From, b.To), Fits: c.fits(b.Class, b.From, b.To), Tip: tip,
+	}}
 	if out[0].Fits == "" {
 		out[0].Text = ""
 	}
 	edge := func(from, to float64, what string) {
-		out = append(out, bar{X: c.At(from), W: c.Len(from, to), Y: bandTop - 1, H: bandHeight + 2, Class: "edge",
-			Tip: fmt.Sprintf("it %s somewhere in %s", what, stretchText(from, to))})
+		out = append(out, bar{
+			X: c.At(from), W: c.Len(from, to), Y: bandTop - 1, H: bandHeight + 2, Class: "edge",
+			Tip: fmt.Sprintf("it %s somewhere in %s", what, stretchText(from, to)),
+		})
 	}
 	if b.FromWidth > 0 {
 		edge(b.From-b.FromWidth, b.From, "began")

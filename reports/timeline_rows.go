@@ -45,8 +45,10 @@ func (c canvas) faults(r verdict.Result) group {
 				continue
 			}
 			lo, hi := since(z, f.Effective.Lo), since(z, *f.Effective.Hi)
-			v.Bars = append(v.Bars, bar{X: c.At(lo), W: c.Len(lo, hi), Y: 19, H: 4, Class: "edge",
-				Tip: "became effective " + stretchText(lo, hi) + ", confirmed by " + f.ConfirmedBy})
+			v.Bars = append(v.Bars, bar{
+				X: c.At(lo), W: c.Len(lo, hi), Y: 19, H: 4, Class: "edge",
+				Tip: "became effective " + stretchText(lo, hi) + ", confirmed by " + f.ConfirmedBy,
+			})
 			v.Says += " It became effective between " + si.At(lo) + " and " + si.At(hi) + "."
 		}
 		g.Rows = append(g.Rows, v)

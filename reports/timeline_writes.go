@@ -25,13 +25,17 @@ func (c canvas) writes(p verdict.Picture) group {
 		most, total, lost = max(most, w.Acknowledged), total+w.Acknowledged, lost+w.Lost
 	}
 	top := ceiling(most)
-	v := row{Label: "writes", Sub: "acknowledged per second", Class: "writes", Height: writesHeight,
-		Area: c.steps(p.Writes, top), Guides: []guide{{Y: writesTop, Text: si.Count(top) + "/s"}}}
+	v := row{
+		Label: "writes", Sub: "acknowledged per second", Class: "writes", Height: writesHeight,
+		Area: c.steps(p.Writes, top), Guides: []guide{{Y: writesTop, Text: si.Count(top) + "/s"}},
+	}
 	for _, w := range p.Writes {
 		if w.Lost > 0 {
 			h := max(height(w.Lost, top), 2)
-			v.Bars = append(v.Bars, bar{X: c.At(w.At), W: c.Len(w.At, w.At+1), Y: writesBase - h, H: h, Class: "lost",
-				Tip: fmt.Sprintf("%s of %s writes acknowledged in the second from %s are lost", si.Count(w.Lost), si.Count(w.Acknowledged), si.At(w.At))})
+			v.Bars = append(v.Bars, bar{
+				X: c.At(w.At), W: c.Len(w.At, w.At+1), Y: writesBase - h, H: h, Class: "lost",
+				Tip: fmt.Sprintf("%s of %s writes acknowledged in the second from %s are lost", si.Count(w.Lost), si.Count(w.Acknowledged), si.At(w.At)),
+			})
 		}
 	}
 	v.Says = fmt.Sprintf("%s writes acknowledged, at most %s in a second; %s of them lost.", si.Count(total), si.Count(most), si.Count(lost))

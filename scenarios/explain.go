@@ -66,7 +66,7 @@ func outOfBounds(n *node, k jsonschema.ErrorKind) string {
 func (v *validator) suggestKey(n *node, name string, schema map[string]any) string {
 	known, _ := schema["properties"].(map[string]any)
 	if s := v.sortOf(n); s != nil && known["with"] != nil {
-		def, _ := follow(v.raw, []string{"$defs", s.Noun + "." + n.get("kind").str(), "properties"})
+		def := follow(v.raw, []string{"$defs", s.Noun + "." + n.get("kind").str(), "properties"})
 		if def[name] != nil {
 			return fmt.Sprintf("it belongs under with, as a parameter of %s", n.get("kind").str())
 		}
@@ -80,7 +80,7 @@ func (v *validator) needs(n *node, name string) string {
 	if name != "with" || s == nil {
 		return ""
 	}
-	def, _ := follow(v.raw, []string{"$defs", s.Noun + "." + n.get("kind").str()})
+	def := follow(v.raw, []string{"$defs", s.Noun + "." + n.get("kind").str()})
 	required, _ := def["required"].([]any)
 	return fmt.Sprintf(": %s %s needs %s", s.Noun, n.get("kind").str(), words(required))
 }

@@ -39,7 +39,8 @@ func TestBadFiles(t *testing.T) {
 				require.NoError(t, err)
 				err = load(filepath.Base(file), data)
 				require.Error(t, err)
-				assert.IsType(t, Problems{}, err)
+				var problems Problems
+				require.ErrorAs(t, err, &problems)
 				assert.NotContains(t, err.Error(), "hunter2", "a secret was repeated")
 				golden(t, strings.TrimSuffix(file, ".yaml")+".golden", err.Error()+"\n")
 			})

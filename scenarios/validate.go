@@ -112,19 +112,18 @@ func (v *validator) alternatives(d *document, e *jsonschema.ValidationError) {
 // part returns the piece of the schema that an error comes from.
 func (v *validator) part(e *jsonschema.ValidationError) map[string]any {
 	_, pointer, _ := strings.Cut(e.SchemaURL, "#")
-	m, _ := follow(v.raw, strings.Split(pointer, "/")[1:])
-	return m
+	return follow(v.raw, strings.Split(pointer, "/")[1:])
 }
 
-func follow(at any, steps []string) (map[string]any, bool) {
+func follow(at any, steps []string) map[string]any {
 	unescape := strings.NewReplacer("~1", "/", "~0", "~")
 	for _, step := range steps {
 		m, ok := at.(map[string]any)
 		if !ok {
-			return nil, false
+			return nil
 		}
 		at = m[unescape.Replace(step)]
 	}
-	m, ok := at.(map[string]any)
-	return m, ok
+	m, _ := at.(map[string]any)
+	return m
 }

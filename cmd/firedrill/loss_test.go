@@ -48,40 +48,56 @@ func TestLossIsTrue(t *testing.T) {
 
 func lossIsTrue(t *testing.T, w *witness, dir string, res verdict.Result) {
 	t.Helper()
+	c := compareLoss(t, w, dir, res)
+	l := res.Ledgers[0]
+	assert.LessOrEqual(t, len(c.only)-len(c.lost), 40, "in flight when the primary died")
+	assert.Equal(t, c.only.ids(), expand(t, l.IDs["diverged"]), "diverged, one by one")
+	assert.Equal(t, len(c.lost), int(l.Lost))
+	for _, n := range []uint64{l.Duplicated, l.Phantom, l.RejectedButPresent, l.Resurrected, l.Vanished, l.DualWrite} {
+		assert.Zero(t, n, "%+v", l)
+	}
+	bothClients(t, dir, c.lost)
+	recoveryPointIsTrue(t, res, c)
+	for _, o := range res.Objectives {
+		assert.Equal(t, map[string]string{"rto": verdict.Met, "rpo": verdict.Missed, "rejoin": verdict.Missed}[o.Name], o.Verdict, o.Why)
+	}
+}
+
+// compared is what two servers hold of one ledger.
+type compared struct {
+	// old has been replaced by successor.
+	old, successor binlog
+	// only the old one has these; those that were acknowledged are lost.
+	only, lost writes
+}
+
+// compareLoss compares a result with a member that was kept out and with the one
+// that took its place.
+func compareLoss(t *testing.T, w *witness, dir string, res verdict.Result) compared {
+	t.Helper()
 	table := "firedrill.ledger_" + res.RunID
-	died, now := res.Faults[1].Targets[0], res.Rejoin[0].Primary
+	died, now := res.Faults[len(res.Faults)-1].Targets[0], res.Rejoin[0].Primary
 	require.NotEqual(t, died, now)
-	old, successor := w.log(t, died, table), w.log(t, now, table)
-	assert.Equal(t, old.rows.ids(), w.table(t, died, table).ids(), "the old server has what its binary log has")
-	assert.Equal(t, successor.rows.ids(), w.table(t, now, table).ids())
-	only := old.rows.minus(successor.rows)
+	c := compared{old: w.log(t, died, table), successor: w.log(t, now, table)}
+	assert.Equal(t, c.old.rows.ids(), w.table(t, died, table).ids(), "the old server has what its binary log has")
+	assert.Equal(t, c.successor.rows.ids(), w.table(t, now, table).ids())
 
 	require.Len(t, res.Ledgers, 1)
 	l := res.Ledgers[0]
 	acked := acknowledged(t, dir, l.Name)
-	inFlight := only.minus(acked)
-	lost := only.minus(inFlight)
+	c.only = c.old.rows.minus(c.successor.rows)
+	inFlight := c.only.minus(acked)
+	c.lost = c.only.minus(inFlight)
 	t.Logf("%d attempted, %d acknowledged, %d rows on %s, %d on %s; %d only on %s, of which %d never acknowledged",
-		l.Attempted, l.Acknowledged, len(old.rows), died, len(successor.rows), now, len(only), died, len(inFlight))
-	require.NotEmpty(t, lost)
-	assert.LessOrEqual(t, len(inFlight), 40, "in flight when the primary died")
+		l.Attempted, l.Acknowledged, len(c.old.rows), died, len(c.successor.rows), now, len(c.only), died, len(inFlight))
+	require.NotEmpty(t, c.lost)
 	assert.EqualValues(t, len(acked), l.Acknowledged)
-	assert.Equal(t, lost.ids(), expand(t, l.LostIDs), "lost, one by one")
-	assert.EqualValues(t, len(lost), l.Lost)
+	assert.Equal(t, c.lost.ids(), acked.minus(c.successor.rows).ids(), "what was acknowledged is on one of the two")
+	assert.Equal(t, c.lost.ids(), expand(t, l.LostIDs), "lost, one by one")
 	assert.Zero(t, l.LostUnlisted)
-	assert.Equal(t, only.ids(), expand(t, l.IDs["diverged"]), "diverged, one by one")
-	assert.EqualValues(t, len(only), l.Diverged)
-	assert.Equal(t, lost.ids(), acked.minus(successor.rows).ids(), "nothing that was acknowledged is anywhere else")
 	assert.Subset(t, expand(t, l.IDs["indeterminate"]), inFlight.ids())
-	for _, n := range []uint64{l.Duplicated, l.Phantom, l.RejectedButPresent, l.Resurrected, l.Vanished, l.DualWrite} {
-		assert.Zero(t, n, "%+v", l)
-	}
-	bothClients(t, dir, lost)
-	recoveryPointIsTrue(t, res, lost, old.rows, successor.rows)
-	keptOut(t, w, res, died, now, old.surplus(successor))
-	for _, o := range res.Objectives {
-		assert.Equal(t, map[string]string{"rto": verdict.Met, "rpo": verdict.Missed, "rejoin": verdict.Missed}[o.Name], o.Verdict, o.Why)
-	}
+	keptOut(t, w, res, died, now, c.old.surplus(c.successor))
+	return c
 }
 
 // keptOut: the member that diverged was kept out, with as many transactions as
@@ -107,12 +123,12 @@ func keptOut(t *testing.T, w *witness, res verdict.Result, died, now string, sur
 // recoveryPointIsTrue compares with what the servers' clock says. The primary
 // died after its last row came in, and before the first came in at its successor;
 // the earliest lost write was acknowledged after it came in.
-func recoveryPointIsTrue(t *testing.T, res verdict.Result, lost, old, successor writes) {
+func recoveryPointIsTrue(t *testing.T, res verdict.Result, c compared) {
 	t.Helper()
 	const tolerance = 0.005 // the wall clock may be slewed meanwhile
-	first, _ := lost.span()
-	_, died := old.span()
-	took, _ := successor.minus(old).span()
+	first, _ := c.lost.span()
+	_, died := c.old.rows.span()
+	took, _ := c.successor.rows.minus(c.old.rows).span()
 	rp := res.Ledgers[0].RecoveryPoint
 	t.Logf("recovery point %.3f..%.3f s; by the servers' clock between %.3f s and %.3f s", rp.Lo, *rp.Hi, died-first, took-first)
 	assert.GreaterOrEqual(t, *rp.Hi+tolerance, died-first)

@@ -52,7 +52,7 @@ func startWatchdog(ctx context.Context, journalPath, runDir string) error {
 		return err
 	}
 	defer log.Close()
-	c := exec.Command(exe, "watchdog", journalPath)
+	c := exec.Command(exe, "watchdog", journalPath) //nolint:noctx // it outlives the runner
 	c.Stderr = log
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	out, err := c.StdoutPipe()

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/google/renameio/v2"
 )
 
 // Header says whose journal it is.
@@ -122,23 +124,25 @@ func (j *Journal) Done(id, outcome, by string) error {
 func (j *Journal) Leave() error { return errors.Join(j.append(line{Op: "left"}), j.f.Close()) }
 
 // Close notes that nothing is left to do and moves the journal to the run
-// directory, where it is evidence. If it cannot be moved it stays, closed.
+// directory, where it is evidence. If that is full or gone, it is set aside where
+// it was, with the suffix ".closed": nothing is pending, so it must not stand in
+// the way of the next run, and nor must a note that could not be written.
 func (j *Journal) Close(dir string) error {
-	if err := j.append(line{Op: "close"}); err != nil {
-		return err
-	}
+	_ = j.append(line{Op: "close"})
 	if err := j.f.Close(); err != nil {
 		return fmt.Errorf("close journal: %w", err)
 	}
 	b, err := os.ReadFile(j.path)
 	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, "journal.jsonl"), b, 0o600)
+		err = renameio.WriteFile(filepath.Join(dir, "journal.jsonl"), b, 0o600)
 	}
 	if err == nil {
 		err = os.Remove(j.path)
+	} else {
+		err = os.Rename(j.path, j.path+".closed")
 	}
 	if err != nil {
-		return fmt.Errorf("move journal to %s: %w", dir, err)
+		return fmt.Errorf("close journal: %w", err)
 	}
 	return nil
 }

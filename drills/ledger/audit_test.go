@@ -51,9 +51,15 @@ func known(a ledger.Accounting) (ids map[string][]string, unknown []string) {
 		name string
 		ledger.Class
 	}{
-		{"lost", a.Lost}, {"indeterminate", a.Indeterminate}, {"rejected-but-present", a.RejectedButPresent},
-		{"duplicated", a.Duplicated}, {"phantom", a.Phantom}, {"diverged", a.Diverged},
-		{"resurrected", a.Resurrected}, {"vanished", a.Vanished}, {"dual-write", a.DualWrite},
+		{"lost", a.Lost},
+		{"indeterminate", a.Indeterminate},
+		{"rejected-but-present", a.RejectedButPresent},
+		{"duplicated", a.Duplicated},
+		{"phantom", a.Phantom},
+		{"diverged", a.Diverged},
+		{"resurrected", a.Resurrected},
+		{"vanished", a.Vanished},
+		{"dual-write", a.DualWrite},
 	} {
 		if n, ok := c.Count(); !ok {
 			unknown = append(unknown, c.name)
@@ -85,43 +91,53 @@ func TestAuditClasses(t *testing.T) {
 		"phantom": {
 			[]ledger.Outcome{ack},
 			[]ledger.ReadBack{primary(append(ones(0, 1, 2, 3), ledger.ID{Writer: 4, Seq: 1})...)},
-			map[string][]string{"phantom": {"1:0", "1:2-3", "4:1"}}, noRejoin,
+			map[string][]string{"phantom": {"1:0", "1:2-3", "4:1"}},
+			noRejoin,
 		},
 		"diverged": {
 			[]ledger.Outcome{ack, ind, ack},
 			[]ledger.ReadBack{primary(ones(1, 3)...), later(ones(1, 3)...), rejoined(ones(1, 2, 3, 9)...)},
-			map[string][]string{"indeterminate": {"1:2"}, "diverged": {"1:2", "1:9"}}, nil,
+			map[string][]string{"indeterminate": {"1:2"}, "diverged": {"1:2", "1:9"}},
+			nil,
 		},
 		"diverged from the primary at recovered": {
 			[]ledger.Outcome{ind},
 			[]ledger.ReadBack{primary(), rejoined(ones(1)...)},
-			map[string][]string{"indeterminate": {"1:1"}, "diverged": {"1:1"}}, []string{"resurrected", "vanished"},
+			map[string][]string{"indeterminate": {"1:1"}, "diverged": {"1:1"}},
+			[]string{"resurrected", "vanished"},
 		},
 		"resurrected on the primary": {
 			[]ledger.Outcome{ack, ack},
 			[]ledger.ReadBack{primary(ones(1)...), later(ones(1, 2)...), rejoined(ones(1, 2)...)},
-			map[string][]string{"lost": {"1:2"}, "resurrected": {"1:2"}}, nil,
+			map[string][]string{"lost": {"1:2"}, "resurrected": {"1:2"}},
+			nil,
 		},
 		"lost, and on the rejoined member alone": {
 			[]ledger.Outcome{ack, ack},
 			[]ledger.ReadBack{primary(ones(1)...), later(ones(1)...), rejoined(ones(1, 2)...)},
-			map[string][]string{"lost": {"1:2"}, "diverged": {"1:2"}}, nil,
+			map[string][]string{"lost": {"1:2"}, "diverged": {"1:2"}},
+			nil,
 		},
 		"vanished": {
 			[]ledger.Outcome{ack, ack},
 			[]ledger.ReadBack{primary(ones(1, 2)...), later(ones(1)...)},
-			map[string][]string{"vanished": {"1:2"}}, []string{"diverged"},
+			map[string][]string{"vanished": {"1:2"}},
+			[]string{"diverged"},
 		},
 		"nothing was read": {
-			[]ledger.Outcome{ack}, nil, nil,
+			[]ledger.Outcome{ack},
+			nil, nil,
 			[]string{"lost", "rejected-but-present", "duplicated", "phantom", "diverged", "resurrected", "vanished"},
 		},
 		"no primary was read": {
-			[]ledger.Outcome{ack}, []ledger.ReadBack{collect(t, "db3", ledger.Recovered, false)}, nil,
+			[]ledger.Outcome{ack},
+			[]ledger.ReadBack{collect(t, "db3", ledger.Recovered, false)},
+			nil,
 			[]string{"lost", "rejected-but-present", "duplicated", "phantom", "diverged", "resurrected", "vanished"},
 		},
 		"the primary was read after the rejoining alone": {
-			[]ledger.Outcome{ack, rej}, []ledger.ReadBack{later(ones(2)...), rejoined(ones(1)...)},
+			[]ledger.Outcome{ack, rej},
+			[]ledger.ReadBack{later(ones(2)...), rejoined(ones(1)...)},
 			map[string][]string{"rejected-but-present": {"1:2"}, "diverged": {"1:1"}},
 			[]string{"lost", "resurrected", "vanished"},
 		},

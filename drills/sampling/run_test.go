@@ -106,7 +106,7 @@ func TestDefaultConcurrencyLosesNothingToATargetThatHangs(t *testing.T) {
 		got, _ := sampled(t, sampling.Series{
 			Every: time.Millisecond, Timeout: 30 * time.Second, Observer: answers(time.Hour),
 		}, 60*time.Second-time.Microsecond)
-		require.Equal(t, 60_000, len(got))
+		require.Len(t, got, 60_000)
 		for _, s := range got {
 			require.Equal(t, timeline.Timeout, s.Class)
 		}

@@ -43,9 +43,27 @@ type Moment struct {
 var payloads = func() map[string]reflect.Type {
 	m := map[string]reflect.Type{}
 	for _, p := range []any{
-		Started{}, PhaseBegan{}, RolesSeen{}, Journaled{}, Injecting{}, Injected{}, Confirmed{},
-		Reverting{}, Reverted{}, Detected{}, RemedyBegan{}, RemedyStep{}, RemedyEnded{}, Healed{}, Gap{},
-		StopRequested{}, ReadBack{}, Rejoined{}, Caveat{}, CleanedUp{}, Ended{},
+		Started{},
+		PhaseBegan{},
+		RolesSeen{},
+		Journaled{},
+		Injecting{},
+		Injected{},
+		Confirmed{},
+		Reverting{},
+		Reverted{},
+		Detected{},
+		RemedyBegan{},
+		RemedyStep{},
+		RemedyEnded{},
+		Healed{},
+		Gap{},
+		StopRequested{},
+		ReadBack{},
+		Rejoined{},
+		Caveat{},
+		CleanedUp{},
+		Ended{},
 	} {
 		m[EventType(p)] = reflect.TypeOf(p)
 	}

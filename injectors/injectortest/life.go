@@ -137,7 +137,7 @@ func (l *life) confirmed(ctx context.Context) {
 	defer cancel()
 	by, err := c.Confirm(ctx, l.target(), l.undo)
 	l.tell("confirm: %s %v", by, err)
-	assert.NoError(l.t, err, "confirm")
+	require.NoError(l.t, err, "confirm")
 	assert.NotEmpty(l.t, by, "a witness says what it saw")
 }
 
@@ -168,7 +168,7 @@ func (l *life) interrupted(ctx context.Context) {
 	err := l.fresh().Revert(short.ctx, l.undo)
 	l.tell("revert for %s: %v", short.after, err)
 	if err == nil && (!l.died || l.Heal == nil) {
-		assert.NoError(l.t, l.Healthy(ctx), "a revert that ends without an error has proven it: %v", l.story)
+		require.NoError(l.t, l.Healthy(ctx), "a revert that ends without an error has proven it: %v", l.story)
 	}
 }
 
@@ -216,7 +216,7 @@ func (l *life) asBefore(ctx context.Context) {
 		return
 	}
 	left, err := l.Leftovers()
-	assert.NoError(l.t, err)
+	require.NoError(l.t, err)
 	assert.Empty(l.t, left, "left behind: %v", l.story)
 }
 

@@ -14,8 +14,10 @@ func (d drill) result() verdict.Result {
 		StartedAt: at(d.from - 1.7), FinishedAt: at(d.to + 2.2), Seed: 7,
 		Objectives: d.objectives(), Recovery: d.recovery(), Faults: []verdict.FaultResult{d.fault()}, Remedies: d.remedies(),
 		Ledgers: []verdict.LedgerResult{d.ledger()},
-		Rejoin: []verdict.RejoinResult{{Component: "orders-db", Primary: "db-2", Replicas: []string{"db-1", "db-3"},
-			KeptOut: map[string]string{}, Errant: map[string]string{}, Took: 2.41}},
+		Rejoin: []verdict.RejoinResult{{
+			Component: "orders-db", Primary: "db-2", Replicas: []string{"db-1", "db-3"},
+			KeptOut: map[string]string{}, Errant: map[string]string{}, Took: 2.41,
+		}},
 		Baseline: verdict.BaselineResult{Held: true, Length: 20, Samples: 1680, Bad: 0, FalseAlarmHi: 0.00178},
 		Cleanup:  verdict.Cleanup{Verdict: "clean", Leftovers: []string{}},
 		Caveats: []string{
@@ -70,14 +72,25 @@ func (d drill) slowest() string { return d.series[0].probe + "/" + d.series[0].c
 func (d drill) recovery() verdict.Recovery {
 	if !d.runner {
 		return verdict.Recovery{By: "topology", Phases: []verdict.Phase{
-			{Name: "inject", From: -0.011, To: 0}, {Name: "first client error", From: 0, To: 0.031}, {Name: "detect", From: 0.031, To: 0.562},
-			{Name: "first success", From: 0.562, To: d.end + 0.015}, {Name: "stable", From: d.end + 0.015, To: d.end + 3}}}
+			{Name: "inject", From: -0.011, To: 0},
+			{Name: "first client error", From: 0, To: 0.031},
+			{Name: "detect", From: 0.031, To: 0.562},
+			{Name: "first success", From: 0.562, To: d.end + 0.015},
+			{Name: "stable", From: d.end + 0.015, To: d.end + 3},
+		}}
 	}
 	return verdict.Recovery{By: "runner", Phases: []verdict.Phase{
-		{Name: "inject", From: -0.011, To: 0}, {Name: "first client error", From: 0, To: 0.031}, {Name: "detect", From: 0.031, To: 0.562},
-		{Name: "fence", From: 8.031, To: 8.642}, {Name: "choose", From: 8.642, To: 8.801}, {Name: "drain", From: 8.801, To: 9.93},
-		{Name: "promote", From: 9.93, To: 10.402}, {Name: "repoint", From: 10.402, To: 10.96}, {Name: "switch route", From: 10.96, To: 11.211},
-		{Name: "first success", From: 11.211, To: d.end + 0.015}, {Name: "stable", From: d.end + 0.015, To: d.end + 3},
+		{Name: "inject", From: -0.011, To: 0},
+		{Name: "first client error", From: 0, To: 0.031},
+		{Name: "detect", From: 0.031, To: 0.562},
+		{Name: "fence", From: 8.031, To: 8.642},
+		{Name: "choose", From: 8.642, To: 8.801},
+		{Name: "drain", From: 8.801, To: 9.93},
+		{Name: "promote", From: 9.93, To: 10.402},
+		{Name: "repoint", From: 10.402, To: 10.96},
+		{Name: "switch route", From: 10.96, To: 11.211},
+		{Name: "first success", From: 11.211, To: d.end + 0.015},
+		{Name: "stable", From: d.end + 0.015, To: d.end + 3},
 	}}
 }
 

@@ -22,9 +22,14 @@ func (d drill) picture() verdict.Picture {
 	}
 	back := d.to - 16.1
 	for _, ph := range []verdict.Phase{
-		{Name: "baseline", From: d.from, To: -0.4}, {Name: "fault", From: -0.4, To: 0.01}, {Name: "heal", From: 0.01, To: min(8.02, d.end)},
-		{Name: "stabilise", From: d.end, To: back}, {Name: "revert", From: back, To: back + 2.1}, {Name: "rejoin", From: back + 2.1, To: back + 4.5},
-		{Name: "audit", From: back + 4.5, To: back + 6}, {Name: "steady", From: back + 6, To: d.to},
+		{Name: "baseline", From: d.from, To: -0.4},
+		{Name: "fault", From: -0.4, To: 0.01},
+		{Name: "heal", From: 0.01, To: min(8.02, d.end)},
+		{Name: "stabilise", From: d.end, To: back},
+		{Name: "revert", From: back, To: back + 2.1},
+		{Name: "rejoin", From: back + 2.1, To: back + 4.5},
+		{Name: "audit", From: back + 4.5, To: back + 6},
+		{Name: "steady", From: back + 6, To: d.to},
 	} {
 		p.Phases = append(p.Phases, verdict.Span{Name: ph.Name, Kind: ph.Name, From: ph.From, To: ph.To})
 	}

@@ -1,9 +1,9 @@
 package truthtest
 
 import (
-	"golang.org/x/sys/unix"
-
 	"firedrill/drills/timeline"
+
+	"golang.org/x/sys/unix"
 )
 
 // monotonic reads CLOCK_MONOTONIC, in nanoseconds.

@@ -55,7 +55,7 @@ func (p *process) fromPIDFile() (*proc.Process, error) {
 	first, _, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
 	pid, err := strconv.Atoi(strings.TrimSpace(first))
 	if err != nil || pid <= 0 {
-		return nil, nil
+		return nil, nil //nolint:nilerr // a number that is not there yet
 	}
 	q, err := proc.Read(pid)
 	if errors.Is(err, os.ErrProcessDone) {

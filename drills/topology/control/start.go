@@ -45,7 +45,8 @@ type child struct {
 
 // launch executes the start command.
 func (p *process) launch(c *child) error {
-	cmd := exec.Command(p.spec.Start[0], p.spec.Start[1:]...)
+	// No context: the server outlives whoever starts it.
+	cmd := exec.Command(p.spec.Start[0], p.spec.Start[1:]...) //nolint:noctx // see above
 	cmd.Dir, cmd.Env, cmd.SysProcAttr = p.spec.Dir, p.environment(), p.attributes()
 	if cmd.Dir == "" {
 		cmd.Dir = "/"
@@ -152,7 +153,7 @@ func (p *process) writePIDFile(c *child) error {
 	if err != nil {
 		return fmt.Errorf("write pid file: %w", err)
 	}
-	defer f.Cleanup()
+	defer func() { _ = f.Cleanup() }() // does nothing once the file has its name
 	if _, err = fmt.Fprintln(f, c.id.PID); err == nil && p.user != nil {
 		err = f.Chown(int(p.user.UID), int(p.user.GID))
 	}

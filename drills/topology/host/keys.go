@@ -1,6 +1,7 @@
 package host
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,12 +16,12 @@ import (
 
 // config says how to log in and which host to trust. The agent's connection is to
 // be closed after the login.
-func (r *remote) config() (*ssh.ClientConfig, func(), error) {
+func (r *remote) config(ctx context.Context) (*ssh.ClientConfig, func(), error) {
 	trust, algorithms, err := r.trust()
 	if err != nil {
 		return nil, nil, err
 	}
-	auth, done, err := r.auth()
+	auth, done, err := r.auth(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -66,12 +67,17 @@ func (r *remote) trust() (ssh.HostKeyCallback, []string, error) {
 // noKey is a key that no host has; asking for it makes known hosts say which they want.
 type noKey struct{}
 
-func (noKey) Type() string                        { return "none" }
-func (noKey) Marshal() []byte                     { return []byte("none") }
+// Type implements ssh.PublicKey.
+func (noKey) Type() string { return "none" }
+
+// Marshal implements ssh.PublicKey.
+func (noKey) Marshal() []byte { return []byte("none") }
+
+// Verify implements ssh.PublicKey.
 func (noKey) Verify([]byte, *ssh.Signature) error { return errors.New("no key") }
 
 // auth collects the keys of the file and of the agent.
-func (r *remote) auth() (ssh.AuthMethod, func(), error) {
+func (r *remote) auth(ctx context.Context) (ssh.AuthMethod, func(), error) {
 	signers, err := r.fileKeys()
 	if err != nil {
 		return nil, nil, err
@@ -79,7 +85,7 @@ func (r *remote) auth() (ssh.AuthMethod, func(), error) {
 	done := func() {}
 	if socket := os.Getenv("SSH_AUTH_SOCK"); socket != "" {
 		// An agent that is gone is no reason to refuse while a key file is there.
-		if conn, err := net.Dial("unix", socket); err == nil {
+		if conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket); err == nil {
 			done = func() { conn.Close() }
 			if more, err := agent.NewClient(conn).Signers(); err == nil {
 				signers = append(signers, more...)

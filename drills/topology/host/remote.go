@@ -43,6 +43,7 @@ func newRemote(s Spec) (*remote, error) {
 	return r, nil
 }
 
+// Name implements Host.
 func (r *remote) Name() string { return r.name }
 
 // Run runs the program through the login shell of the remote user, every argument
@@ -96,7 +97,7 @@ func (r *remote) failed(ctx context.Context, program string, out Output, err err
 func (r *remote) dial(ctx context.Context) (*ssh.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectLimit)
 	defer cancel()
-	config, closeAgent, err := r.config()
+	config, closeAgent, err := r.config(ctx)
 	if err != nil {
 		return nil, err
 	}

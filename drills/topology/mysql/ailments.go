@@ -11,9 +11,9 @@ import (
 // ailments are what is wrong with a member, and what to do about it.
 type ailments []string
 
-func (a *ailments) add(wrong bool, format string, args ...any) {
+func (all *ailments) add(wrong bool, format string, args ...any) {
 	if wrong {
-		*a = append(*a, oneLine(fmt.Sprintf(format, args...)))
+		*all = append(*all, oneLine(fmt.Sprintf(format, args...)))
 	}
 }
 

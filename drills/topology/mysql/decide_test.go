@@ -27,10 +27,16 @@ func TestDecide(t *testing.T) {
 		says string
 	}{
 		{"healthy", []c{{Name: "a", Known: at("0-1-9"), Open: true, Was: true}, {Name: "b", Known: at("0-1-9")}}, "a", "only member that takes writes"},
-		{"replica ahead of a crashed primary", []c{{Name: "a", Known: at("0-1-8"), Open: true, Was: true}, {Name: "b", Known: at("0-1-9")}},
-			"a", "it lacks 1 (0-1-9) of b"},
-		{"promoted and written to, then closed", []c{{Name: "a", Known: at("0-1-9"), Open: true, Was: true}, {Name: "b", Known: at("0-1-8,0-2-9"), Own: true}},
-			"b", "promoted meanwhile"},
+		{
+			"replica ahead of a crashed primary",
+			[]c{{Name: "a", Known: at("0-1-8"), Open: true, Was: true}, {Name: "b", Known: at("0-1-9")}},
+			"a", "it lacks 1 (0-1-9) of b",
+		},
+		{
+			"promoted and written to, then closed",
+			[]c{{Name: "a", Known: at("0-1-9"), Open: true, Was: true}, {Name: "b", Known: at("0-1-8,0-2-9"), Own: true}},
+			"b", "promoted meanwhile",
+		},
 		{"promoted", []c{{Name: "a", Known: at("0-1-9"), Was: true}, {Name: "b", Known: at("0-1-8"), Open: true}}, "b", "it lacks 1 (0-1-9) of a"},
 		{"split brain", []c{{Name: "a", Known: at("0-1-9"), Open: true, Was: true}, {Name: "b", Known: at("0-1-8"), Open: true}}, "b", "a and b take writes"},
 		{"split brain of three", []c{
@@ -41,8 +47,11 @@ func TestDecide(t *testing.T) {
 		{"nobody, tie", []c{{Name: "a", Known: at("0-1-9")}, {Name: "b", Known: at("0-1-9"), Was: true}}, "b", "everything that the others have, and was the primary"},
 		{"nobody, tie without a former primary", []c{{Name: "a", Known: at("0-1-9")}, {Name: "b", Known: at("0-1-9")}}, "a", "everything"},
 		{"nobody, one has more", []c{{Name: "a", Known: at("0-1-9"), Was: true}, {Name: "b", Known: at("0-1-9,0-2-10")}}, "b", "everything"},
-		{"nobody, diverged", []c{{Name: "a", Known: at("0-1-12"), Was: true}, {Name: "b", Known: at("0-1-9,0-2-10"), Own: true}},
-			"b", "no member has everything that the others have; it was promoted meanwhile; it lacks 3 (0-1-10..12) of a"},
+		{
+			"nobody, diverged",
+			[]c{{Name: "a", Known: at("0-1-12"), Was: true}, {Name: "b", Known: at("0-1-9,0-2-10"), Own: true}},
+			"b", "no member has everything that the others have; it was promoted meanwhile; it lacks 3 (0-1-10..12) of a",
+		},
 		{"nobody, diverged replicas", []c{{Name: "a", Known: at("0-1-9,0-5-10")}, {Name: "b", Known: at("0-1-9,0-6-12")}}, "b", "it lacks the least"},
 	} {
 		got, ok := mysql.Decide(x.cs)

@@ -66,8 +66,10 @@ func (h *haproxy) stat(ctx context.Context) (servers, error) {
 			continue
 		}
 		n, _ := strconv.Atoi(r[col["scur"]])
-		ss = append(ss, server{name: name, status: r[col["status"]], sessions: n,
-			why: strings.TrimSpace(r[col["check_status"]] + " " + r[col["last_chk"]])})
+		ss = append(ss, server{
+			name: name, status: r[col["status"]], sessions: n,
+			why: strings.TrimSpace(r[col["check_status"]] + " " + r[col["last_chk"]]),
+		})
 	}
 	if len(ss) == 0 {
 		return nil, fmt.Errorf("HAProxy at %s has no backend %s with servers", h.spec.Socket, h.spec.Backend)

@@ -91,8 +91,10 @@ func (r *Rig) Open(change func(*topology.ComponentSpec, *mysql.Config)) {
 	t.Setenv("RIG_ADMIN", acc.Admin)
 	t.Setenv("RIG_REPL", acc.Repl)
 	t.Setenv("RIG_APP", acc.App)
-	cfg := mysql.Config{User: lab.AdminUser, Password: "env:RIG_ADMIN", Replication: mysql.Replication{User: lab.ReplUser, Password: "env:RIG_REPL"},
-		Application: mysql.Account{User: lab.AppUser, Password: "env:RIG_APP"}}
+	cfg := mysql.Config{
+		User: lab.AdminUser, Password: "env:RIG_ADMIN", Replication: mysql.Replication{User: lab.ReplUser, Password: "env:RIG_REPL"},
+		Application: mysql.Account{User: lab.AppUser, Password: "env:RIG_APP"},
+	}
 	cs := topology.ComponentSpec{Name: "orders-db", Kind: "mysql", Failover: "runner"}
 	for _, s := range r.Servers {
 		m, err := s.Spec()
