@@ -20,12 +20,12 @@ import (
 // receiving, a second later the primary dies; the table is kept.
 func lagging(t *testing.T, replace ...string) string {
 	t.Helper()
-	return quick(t, append([]string{
+	return quick(t, append(replace, // what comes first wins
 		"objectives: {rto: 30s}", "objectives: {rto: 30s, rpo: 0s}\n  limits: {members: 2, sites: 2}",
 		"timeout: 500ms", "timeout: 1s\n      with: {keep: true}",
 		"faults:\n", "faults:\n    - {name: stop-replication, kind: mysql-replication-stop, prelude: true, target: {component: mysql, role: replica}}\n",
 		"kind: process-kill", "kind: process-kill\n      at: 1s",
-	}, replace...)...)
+	)...)
 }
 
 // What the product reports as lost is, write by write, what the dead primary has

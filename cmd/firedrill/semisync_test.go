@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -58,4 +59,50 @@ func TestSemiSyncLosesNothing(t *testing.T) {
 	assert.Contains(t, out.stderr, fmt.Sprintf("%d runs: %d met", n, n))
 	t.Log(out.stderr[max(0, len(out.stderr)-400):])
 	p.healthy(t, "mysql-semisync")
+}
+
+// A primary that stops waiting for its replicas (after 500 ms here) stalls and then
+// loses writes. The stall is put down to the fault that stopped the replicas, the
+// outage to the kill, and recovery counts from the kill.
+func TestOutagesAreAttributed(t *testing.T) {
+	p := inLab(t, "mysql-semisync")
+	p.spent(t, "mysql-semisync") // a server's timeout was changed
+	w := witnessOf(t, strings.TrimSpace(p.run(t, "lab", "up", "mysql-semisync").stdout))
+	for _, m := range w.component().Members {
+		_, err := w.open(t, m.Name).ExecContext(t.Context(), "SET GLOBAL rpl_semi_sync_master_timeout=500")
+		require.NoError(t, err)
+	}
+	scenario := lagging(t, "timeout: 500ms", "timeout: 400ms", "kind: process-kill", "kind: process-kill\n      at: 2s")
+	res, out := p.drill(t, "mysql-semisync", scenario)
+	require.Equal(t, verdict.ExitMissed, out.code, out.stderr)
+	killed := *res.Faults[1].Effective
+	stopped := *res.Faults[0].Effective
+	for _, s := range res.Probes {
+		by := map[string]verdict.Outage{}
+		for _, o := range s.Outages {
+			t.Logf("%s/%s: %s by %s, %s (%d bad)", s.Name, s.Client, bounds(o.Length), o.Cause, o.Class, o.Bad)
+			if _, seen := by[o.Cause]; !seen {
+				by[o.Cause] = o
+			}
+		}
+		stall, down := by["stop-replication"], by["kill-primary"]
+		assert.Equal(t, "timeout", stall.Class)
+		assert.LessOrEqual(t, stall.Length.Lo, 0.55)
+		assert.GreaterOrEqual(t, *stall.Length.Hi, 0.45)
+		assert.True(t, stall.End.Hi.Before(killed.Lo), "the stall is over long before the kill")
+		assert.True(t, stall.Start.Hi.After(stopped.Lo))
+		require.NotNil(t, down.Length.Hi)
+		assert.True(t, down.Start.Hi.After(killed.Lo))
+		assert.Less(t, s.Recovery.Lo, 1.5, "counted from the kill, not from the stall 2 s before")
+	}
+	rto := res.Objectives[0]
+	assert.Equal(t, "kill-primary", rto.Fault)
+	assert.Equal(t, verdict.Met, rto.Verdict)
+	// Half a second they waited, then went on alone until the kill.
+	l := res.Ledgers[0]
+	t.Logf("%d of %d acknowledged writes lost, recovery point %s", l.Lost, l.Acknowledged, bounds(*l.RecoveryPoint))
+	assert.Positive(t, l.Lost)
+	assert.InDelta(t, 1.5, l.RecoveryPoint.Lo, 0.3)
+	assert.Less(t, *l.RecoveryPoint.Hi, 2.3)
+	assert.True(t, strings.HasPrefix(res.Rejoin[0].Errant[res.Faults[1].Targets[0]], fmt.Sprintf("%d (", l.Diverged)), res.Rejoin[0].Errant)
 }
