@@ -49,7 +49,7 @@ func TestValidateReportsEverythingAtOnce(t *testing.T) {
 		file+":6:11: spec.probes: has 0 items: want at least 1\n", out)
 
 	out, err = call(newValidate(), "-o", "json", file, labTopology)
-	assert.Error(t, err)
+	require.Error(t, err)
 	var got struct {
 		Valid bool
 		Files []struct {
@@ -70,7 +70,7 @@ func TestValidateReportsEverythingAtOnce(t *testing.T) {
 
 func TestValidateNamesAMissingFile(t *testing.T) {
 	out, err := call(newValidate(), "nowhere.yaml")
-	assert.Error(t, err)
+	require.Error(t, err)
 	assert.Equal(t, "nowhere.yaml: read scenario: open nowhere.yaml: no such file or directory\n", out)
 }
 

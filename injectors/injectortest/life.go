@@ -211,7 +211,7 @@ func (l *life) asBefore(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	assert.NoError(l.t, l.Healthy(ctx), "healthy: %v", l.story)
+	require.NoError(l.t, l.Healthy(ctx), "healthy: %v", l.story)
 	if l.Leftovers == nil {
 		return
 	}
