@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"firedrill/drills/journal"
@@ -31,7 +32,7 @@ func begin(ctx context.Context, d *Drill, o Options) (_ *run, err error) {
 	r := &run{
 		d: d, o: o, lock: lock, clock: timeline.NewClock(),
 		rng:  rand.New(rand.NewPCG(o.Seed, 0)),
-		keep: map[string]topology.State{}, ledgers: ledgers{}, survived: map[*topology.Member]bool{},
+		keep: map[string]topology.State{}, survived: map[*topology.Member]bool{},
 	}
 	defer func() {
 		if err != nil {
@@ -95,7 +96,7 @@ func (r *run) caveat(format string, args ...any) {
 }
 
 // leftover notes something that is not proven to be put back: the run is dirty.
-func (r *run) leftover(err error) { r.leftovers = append(r.leftovers, err.Error()) }
+func (r *run) leftover(err error) { r.leftovers = append(r.leftovers, text(err)) }
 
 // end closes the record and, if everything is put back, the journal.
 func (r *run) end() error {
@@ -106,6 +107,16 @@ func (r *run) end() error {
 		verdict = "dirty"
 	}
 	err := closeRecord(r.rec, r.o.Dir, timeline.CleanedUp{Verdict: verdict, Leftovers: r.leftovers}, false)
+	if first := r.unrecorded(); first != nil {
+		err = first // what comes after it is the same again
+	}
+	if err != nil {
+		back := "everything is put back"
+		if len(r.leftovers) > 0 {
+			back = "not put back: " + strings.Join(r.leftovers, "; ")
+		}
+		err = fmt.Errorf("%w: the record cannot be written, and an unrecorded drill proves nothing (%s): %w", ErrAborted, back, err)
+	}
 	if verdict == "clean" {
 		return errors.Join(err, r.jr.Close(r.o.Dir))
 	}

@@ -39,11 +39,13 @@ func (r *run) steady(ctx context.Context) error {
 		return nil
 	}
 	since := r.clock.Now()
-	err := r.until(ctx, since+timeline.Offset(steadyWithin), func() bool { return r.board.stable(since) || r.hurried() })
+	err := r.until(ctx, since+timeline.Offset(steadyWithin), func() bool {
+		return r.board.stable(since) || r.hurried() || r.unrecorded() != nil
+	})
 	if err != nil {
 		return fmt.Errorf("wait for the steady state: %w", err)
 	}
-	if !r.board.stable(since) && !r.hurried() {
+	if !r.board.stable(since) && !r.hurried() && r.unrecorded() == nil {
 		return fmt.Errorf("the steady state did not come back within %s: %s", steadyWithin, r.board.badSince(since))
 	}
 	return nil
@@ -74,8 +76,8 @@ func (r *run) auditReturned(ctx context.Context) error {
 // write.
 func (r *run) auditRejoined(ctx context.Context) error {
 	r.stopSampling()
-	if err := r.closeLedgers(); err != nil {
-		return fmt.Errorf("close ledgers: %w", err)
+	if err := r.ledgers.close(); err != nil {
+		return err
 	}
 	return r.audit(ctx, reading{when: ledger.Rejoined, decides: true}, func(*topology.Member, topology.State) bool { return true })
 }
@@ -130,7 +132,8 @@ func (r *run) readBack(ctx context.Context, name string, k LedgerKind, c *topolo
 	ev := timeline.ReadBack{Ledger: name, Member: m.Name(), When: how.when, Primary: primary, Rows: rb.Rows, From: from, Err: text(err)}
 	if err == nil {
 		if err := ledger.AppendReadBack(ledger.ReadBackPath(r.o.Dir, name), rb); err != nil {
-			return fmt.Errorf("%w: %w", ErrAborted, err)
+			r.ledgers.readBack(err)
+			return fmt.Errorf("%w: %w: %w", ErrAborted, errUnrecorded, err)
 		}
 	}
 	r.note(ev)
@@ -140,7 +143,8 @@ func (r *run) readBack(ctx context.Context, name string, k LedgerKind, c *topolo
 // sweep ends the sampling and removes what the ledgers made on the servers.
 func (r *run) sweep(ctx context.Context) error {
 	r.stopSampling()
-	err := r.closeLedgers()
+	_ = r.ledgers.close() // unrecorded says so
+	var err error
 	for _, m := range slices.Backward(r.made) {
 		if !m.undone && m.Sort == sortLedger {
 			err = errors.Join(err, r.reverse(ctx, m, undoer{plugins: r.o.Plugins}))

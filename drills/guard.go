@@ -33,10 +33,7 @@ func (r *run) guard(ctx context.Context) (context.Context, func()) {
 }
 
 func (r *run) mustStop() error {
-	if err := r.rec.Err(); err != nil {
-		return err
-	}
-	if err := r.ledgers.err(); err != nil {
+	if err := r.unrecorded(); err != nil {
 		return err
 	}
 	for _, s := range r.d.Stops {

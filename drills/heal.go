@@ -2,6 +2,7 @@ package drills
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -57,8 +58,11 @@ func (r *run) heal(ctx context.Context) error {
 		by = "runner"
 		r.note(timeline.Detected{Series: failing})
 		r.phase(timeline.PhaseRemedy)
-		if err := r.remedy(ctx); err != nil {
-			r.caveat("the remediation did not succeed, so the drill did not wait any longer: %v", err)
+		switch err := r.remedy(ctx); {
+		case errors.Is(err, ErrAborted):
+			return err // the runner's own trouble, not the remedy's
+		case err != nil:
+			r.caveat("the remediation did not succeed, so the drill did not wait any longer: %s", text(err))
 			r.note(timeline.Healed{By: "none"})
 			return nil
 		}
@@ -118,7 +122,10 @@ type remedyLog struct {
 // Intend implements RemedyLog.
 func (l *remedyLog) Intend(step string, u *Undo) error {
 	if u == nil {
-		return l.r.jr.Step(l.name + ": " + step)
+		if err := l.r.jr.Step(l.name + ": " + step); err != nil {
+			return fmt.Errorf("%w: %w", ErrAborted, err)
+		}
+		return nil
 	}
 	_, err := l.r.intend(journal.Intent{
 		Sort: sortRemedy, Name: l.name + ": " + step, Kind: l.step.Kind, With: l.step.With, Says: u.Says, Undo: u.Data,

@@ -131,7 +131,7 @@ func (r *run) reverse(ctx context.Context, m *made, u undoer) error {
 	m.outcome = revertOutcome(err)
 	m.undone = m.outcome != timeline.RevertFailed
 	if jerr := r.jr.Done(m.ID, m.outcome, "runner"); jerr != nil {
-		r.leftover(jerr)
+		r.caveat("%v", jerr) // it is undone all the same; doing that once more would do no harm
 	}
 	if m.undone {
 		return nil

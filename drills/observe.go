@@ -2,7 +2,6 @@ package drills
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -21,23 +20,10 @@ type probing struct {
 	ended  sync.WaitGroup
 }
 
-// ledgers are the open ledger files by name.
-type ledgers map[string]*ledger.File
-
-// err returns the first write error of any ledger.
-func (l ledgers) err() error {
-	for name, f := range l {
-		if err := f.Err(); err != nil {
-			return fmt.Errorf("write ledger %s: %w", name, err)
-		}
-	}
-	return nil
-}
-
 // openProbes opens the ledger files and every series' probe.
 func (r *run) openProbes(ctx context.Context) error {
 	for _, p := range r.d.Plan.Series {
-		if !p.Writes || r.ledgers[p.Ledger] != nil {
+		if !p.Writes || r.ledgers.get(p.Ledger) != nil {
 			continue
 		}
 		f, err := ledger.Create(ledger.Path(r.o.Dir, p.Ledger), p.Ledger,
@@ -45,7 +31,7 @@ func (r *run) openProbes(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrAborted, err)
 		}
-		r.ledgers[p.Ledger] = f
+		r.ledgers.add(p.Ledger, f)
 	}
 	for i, s := range r.d.Series {
 		p, err := r.openProbe(ctx, r.d.Plan.Series[i], s)
@@ -71,7 +57,7 @@ func (r *run) lanes(ledger string) int {
 func (r *run) openProbe(ctx context.Context, p timeline.Series, s SeriesStep) (Probe, error) {
 	sub := Subject{
 		Component: s.Component, Address: p.Address, Client: Client(p.Client), Timeout: p.Timeout,
-		Lanes: p.Concurrency, Clock: r.clock, Ledger: r.ledgers[p.Ledger], RunID: r.o.RunID,
+		Lanes: p.Concurrency, Clock: r.clock, Ledger: r.ledgers.get(p.Ledger), RunID: r.o.RunID,
 	}
 	if s.Select != nil {
 		ms, err := s.Select.Choose(r.keep[s.Component.Name()], r.rng.IntN)
@@ -132,15 +118,6 @@ func (r *run) stopSampling() {
 		}
 	}
 	r.probe.probes = nil
-}
-
-// closeLedgers ends the ledger files.
-func (r *run) closeLedgers() error {
-	var errs []error
-	for _, f := range r.ledgers {
-		errs = append(errs, f.Close())
-	}
-	return errors.Join(errs...)
 }
 
 // moded keeps a probe from looking in the phases that its mode leaves out.

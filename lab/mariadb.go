@@ -145,3 +145,5 @@ func (mariadb) standing(ctx context.Context, db *sql.DB) (standing, error) {
 }
 
 func (mariadb) resume() []string { return []string{"START SLAVE"} }
+
+func (mariadb) reached() string { return "MASTER_GTID_WAIT" }

@@ -68,3 +68,5 @@ func (mysqld) standing(ctx context.Context, db *sql.DB) (standing, error) {
 }
 
 func (mysqld) resume() []string { return []string{"START REPLICA"} }
+
+func (mysqld) reached() string { return "WAIT_FOR_EXECUTED_GTID_SET" }

@@ -52,6 +52,29 @@ func TestMySQLPlaceComesAndGoes(t *testing.T) {
 	follows(t, func() bool { return !w.exists(1, "firedrill") })
 }
 
+// A place that is kept stays with its rows, on every server; the marker goes, and
+// no later run drops the database.
+func TestMySQLPlaceIsKept(t *testing.T) {
+	w := newWorld(t, 2, 1)
+	w.sql(0, "INSERT INTO "+table+" (id, writer, seq) VALUES (1, 1, 1)")
+	u, err := build(t, "mysql-write", `{"keep": true}`).(drills.LedgerKind).PlanUndo(w.c, runID)
+	require.NoError(t, err)
+	assert.Contains(t, u.Says, "leave table")
+	require.NoError(t, w.kind.Prepare(t.Context(), w.c, "later"))
+	later, err := w.kind.PlanUndo(w.c, "later")
+	require.NoError(t, err)
+	for range 2 {
+		require.NoError(t, build(t, "mysql-write", `{}`).(drills.LedgerKind).Remove(t.Context(), u), "idempotent")
+	}
+	require.NoError(t, w.kind.Remove(t.Context(), later))
+	for i := range 2 {
+		follows(t, func() bool { return w.tables(i) == 1 })
+		var n int
+		require.NoError(t, w.root(i).QueryRow("SELECT COUNT(*) FROM "+table).Scan(&n))
+		assert.Equal(t, 1, n)
+	}
+}
+
 // A database of others stays, and so does one that another run still uses; what
 // an interrupted Remove left goes with the next.
 func TestMySQLPlaceLeavesOthersAlone(t *testing.T) {

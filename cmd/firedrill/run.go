@@ -161,11 +161,11 @@ func (f *runFlags) once(cmd *cobra.Command, d *drills.Drill, dir, id string, see
 		return verdict.Result{}, exitOr(err, verdict.ExitAborted)
 	}
 	res, err := judge(dir)
-	if err == nil {
-		err = renderResult(dir, res)
-	}
 	if err != nil {
 		return res, exitOr(err, verdict.ExitInconclusive)
+	}
+	if err := renderResult(dir, res); err != nil {
+		return res, unreported(res, dir, err)
 	}
 	if err := reports.Summary(cmd.ErrOrStderr(), res, dir); err != nil {
 		return res, err
@@ -175,6 +175,16 @@ func (f *runFlags) once(cmd *cobra.Command, d *drills.Drill, dir, id string, see
 	}
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), filepath.Join(dir, "report.html"))
 	return res, err
+}
+
+// unreported is the error of a drill whose record is whole but whose reports could
+// not be written. It is not met before somebody can read that it was.
+func unreported(res verdict.Result, dir string, err error) error {
+	code := res.ExitCode
+	if code == verdict.ExitMet {
+		code = verdict.ExitInconclusive
+	}
+	return exitError{code: code, err: fmt.Errorf("%s The reports are not written: %w: make room, then firedrill report %s", res.Sentence, err, dir)}
 }
 
 // exitOr gives an error that has no exit code of its own one.

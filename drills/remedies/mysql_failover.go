@@ -95,7 +95,7 @@ func (r mysqlFailover) Apply(ctx context.Context, t drills.Target, log drills.Re
 	if err := f.fence(ctx); err != nil {
 		return err
 	}
-	follow, err := f.repoint(ctx, p)
+	follow, err := f.repoint(ctx, p, nil)
 	if err != nil {
 		return err
 	}
@@ -123,12 +123,12 @@ func (f *failover) takeOver(ctx context.Context, p mysql.Picture) error {
 	if err := f.choose(states); err != nil {
 		return err
 	}
-	if err := f.drain(ctx); err != nil {
+	if err := f.drain(ctx, states[f.best]); err != nil {
 		return err
 	}
 	// From here on the candidate has all it will have: the others may turn to it
 	// while it is being opened.
-	follow, err := f.repoint(ctx, p)
+	follow, err := f.repoint(ctx, p, states)
 	if err != nil {
 		return err
 	}

@@ -163,9 +163,13 @@ func (f *failover) says(states map[*mysql.Node]mysql.State, all gtid.History, un
 	return strings.Join(append(parts, unfit...), "; ")
 }
 
-// drain lets the chosen one apply what it received.
-func (f *failover) drain(ctx context.Context) error {
+// drain lets the chosen one apply what it received. What it had received when it
+// was frozen is all that there will be.
+func (f *failover) drain(ctx context.Context, frozen mysql.State) error {
 	return f.step("drain relay log", f.best.Name(), func() (string, error) {
+		if frozen.Applied() {
+			return "everything was applied already", nil
+		}
 		return "", f.k.Drain(ctx, f.best, f.drainTimeout())
 	})
 }
@@ -188,8 +192,9 @@ func (f *failover) promote(ctx context.Context, others int) error {
 
 // repoint begins to make the other replicas follow the chosen one; the function
 // it returns waits for that and records it. A replica that cannot follow is
-// recorded and left to Restore: the service does not wait for it.
-func (f *failover) repoint(ctx context.Context, p mysql.Picture) (func() error, error) {
+// recorded and left to Restore: the service does not wait for it. frozen are the
+// states in which the members hold still, if they do.
+func (f *failover) repoint(ctx context.Context, p mysql.Picture, frozen map[*mysql.Node]mysql.State) (func() error, error) {
 	const name = "point others"
 	if err := f.log.Intend(name, nil); err != nil {
 		return nil, fmt.Errorf("journal step %s: %w", name, err)
@@ -198,8 +203,7 @@ func (f *failover) repoint(ctx context.Context, p mysql.Picture) (func() error, 
 	done := make(chan map[string]error, 1)
 	go func() {
 		done <- mysql.Parallel(others, func(n *mysql.Node) error {
-			_, err := f.k.Follow(ctx, n, f.best, false)
-			return err
+			return f.follow(ctx, n, frozen)
 		})
 	}()
 	return func() error {
@@ -214,6 +218,17 @@ func (f *failover) repoint(ctx context.Context, p mysql.Picture) (func() error, 
 		f.log.Step(s)
 		return ctx.Err()
 	}, nil
+}
+
+// follow makes one replica follow the chosen one.
+func (f *failover) follow(ctx context.Context, n *mysql.Node, frozen map[*mysql.Node]mysql.State) (err error) {
+	st, known := frozen[n]
+	if of := frozen[f.best]; known && st.Still() && of.Still() {
+		_, err = f.k.FollowFrozen(ctx, n, f.best, st, of)
+		return err
+	}
+	_, err = f.k.Follow(ctx, n, f.best, false)
+	return err
 }
 
 func nodes(p mysql.Picture) []*mysql.Node {

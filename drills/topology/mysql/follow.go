@@ -101,22 +101,27 @@ func (k *Cluster) Compare(ctx context.Context, n, primary *Node) (member, of Sta
 	if of, err = primary.Server.State(ctx); err != nil {
 		return member, of, err
 	}
+	return member, of, compare(ctx, n, primary, member, of)
+}
+
+// compare is Compare of two states.
+func compare(ctx context.Context, n, primary *Node, member, of State) error {
 	if member.Flavour != of.Flavour {
-		return member, of, fmt.Errorf("%s is %s and %s is %s: their transaction ids cannot be compared", n.Name(), member.Flavour, primary.Name(), of.Flavour)
+		return fmt.Errorf("%s is %s and %s is %s: their transaction ids cannot be compared", n.Name(), member.Flavour, primary.Name(), of.Flavour)
 	}
 	d := member.Executed.Subtract(of.Executed)
 	if d.None() && d.Unsure != "" && primary.Server.knowsAll(ctx) {
 		d = gtid.Difference{Text: "the last of them " + d.Unsure, Count: 1, Unsure: d.Unsure}
 	}
 	if !d.None() {
-		return member, of, &Errant{Member: n.Name(), Missing: d}
+		return &Errant{Member: n.Name(), Missing: d}
 	}
 	if of.Purged != nil {
 		if d := of.Purged.Subtract(member.Executed); !d.None() {
-			return member, of, fmt.Errorf("%s lacks %s: %w", n.Name(), d, ErrPurged)
+			return fmt.Errorf("%s lacks %s: %w", n.Name(), d, ErrPurged)
 		}
 	}
-	return member, of, nil
+	return nil
 }
 
 // Follow makes a member replicate from primary, read-only, and says in one line
@@ -127,6 +132,21 @@ func (k *Cluster) Follow(ctx context.Context, n, primary *Node, wasPrimary bool)
 	if err != nil {
 		return "", err
 	}
+	return k.follow(ctx, n, primary, st, of, wasPrimary)
+}
+
+// FollowFrozen is Follow where both hold still, frozen and applied, in the states
+// st and of: it asks neither of them again. A primary that is being opened would
+// keep whoever asks it waiting.
+func (k *Cluster) FollowFrozen(ctx context.Context, n, primary *Node, st, of State) (string, error) {
+	if err := compare(ctx, n, primary, st, of); err != nil {
+		return "", err
+	}
+	return k.follow(ctx, n, primary, st, of, false)
+}
+
+// follow is Follow of a member in state st that can follow primary in state of.
+func (k *Cluster) follow(ctx context.Context, n, primary *Node, st, of State, wasPrimary bool) (string, error) {
 	if !st.ReadOnly {
 		if err := n.Server.SetReadOnly(ctx, true); err != nil {
 			return "", err
@@ -150,7 +170,8 @@ func (k *Cluster) Follow(ctx context.Context, n, primary *Node, wasPrimary bool)
 			return "", err
 		}
 		// What it applied since it was compared counts as well.
-		if st.Link.Receiver || !st.Known().Subtract(st.Executed).None() {
+		if !st.Still() {
+			var err error
 			if st, _, err = k.Compare(ctx, n, primary); err != nil {
 				return "", err
 			}

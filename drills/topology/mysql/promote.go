@@ -70,7 +70,7 @@ func (k *Cluster) Drain(ctx context.Context, n *Node, within time.Duration) erro
 	if d := st.Stranded(); !d.None() {
 		return fmt.Errorf("%s: %s transactions lie in its relay log and replication is stopped: starting it would discard them", n.Name(), d)
 	}
-	if st.Known().Subtract(st.Executed).None() {
+	if st.Applied() {
 		return nil
 	}
 	if !st.Link.Applier {
@@ -87,17 +87,10 @@ func (k *Cluster) Promote(ctx context.Context, n *Node, semiSync bool) error {
 	if err := n.Server.Detach(ctx); err != nil {
 		return err
 	}
-	st, err := n.Server.State(ctx)
-	if err != nil {
-		return err
-	}
-	if semiSync && !st.SemiSync.Source {
+	if semiSync {
 		if err := n.Server.SetSemiSync(ctx, "source", true); err != nil {
 			return err
 		}
-	}
-	if !st.ReadOnly {
-		return nil
 	}
 	return n.Server.SetReadOnly(ctx, false)
 }

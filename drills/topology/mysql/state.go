@@ -80,6 +80,15 @@ func (s State) Known() gtid.History {
 	return s.Executed.Union(s.Link.Received)
 }
 
+// Applied tells whether nothing that the server can apply is left to apply.
+func (s State) Applied() bool { return s.Known().Subtract(s.Executed).None() }
+
+// Still tells whether the server executes nothing more, unless somebody tells it
+// to: it takes no writes, receives nothing and has applied what it received.
+func (s State) Still() bool {
+	return s.ReadOnly && (s.Link == nil || !s.Link.Receiver) && s.Applied()
+}
+
 // Stranded is what lies in a MariaDB relay log and is thrown away by a start.
 func (s State) Stranded() gtid.Difference {
 	if s.Flavour != MariaDB || s.Link == nil || s.Link.Running() {

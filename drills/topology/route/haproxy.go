@@ -13,7 +13,9 @@ import (
 )
 
 // HAProxySpec switches a backend of HAProxy through its runtime API (HAProxy
-// Management Guide, section 9.3). What it does lasts until HAProxy is reloaded.
+// Management Guide, section 9.3). What it does lasts until HAProxy is reloaded. Set
+// "timeout server-fin" in HAProxy (1s, say): no command cuts a session that its
+// client has left while the server hangs, and a switch waits until all are gone.
 type HAProxySpec struct {
 	// Socket is the path of the stats socket; it needs "level admin".
 	Socket string `json:"socket"`
@@ -156,7 +158,7 @@ func (h *haproxy) drained(ctx context.Context, closed []string) error {
 			if err := h.command(ctx, "shutdown sessions server "+h.spec.Backend+"/"+name); err != nil {
 				return err
 			}
-			return fmt.Errorf("server %s still has %d sessions", name, s.sessions)
+			return fmt.Errorf("server %s still has %d sessions (those that clients have left end by HAProxy's timeout server-fin)", name, s.sessions)
 		}
 		return nil
 	})
