@@ -98,7 +98,7 @@ func (r *run) confirm(ctx context.Context, p timeline.PlannedFault, f FaultStep,
 // dueReverts undoes the faults whose own time is up.
 func (r *run) dueReverts(ctx context.Context) error {
 	now := r.clock.Now()
-	for _, m := range r.made {
+	for _, m := range r.intents() {
 		if m.until > 0 && now >= m.until && !m.undone {
 			if err := r.revertFault(ctx, m); err != nil {
 				return fmt.Errorf("%w: %w", ErrAborted, err)
@@ -110,7 +110,7 @@ func (r *run) dueReverts(ctx context.Context) error {
 
 // revert undoes every fault and every remediation that asks for it, newest first.
 func (r *run) revert(ctx context.Context) error {
-	for _, m := range slices.Backward(r.made) {
+	for _, m := range slices.Backward(r.intents()) {
 		if m.Sort != sortFault && m.Sort != sortRemedy {
 			continue
 		}

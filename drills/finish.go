@@ -1,6 +1,7 @@
 package drills
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 // rejoin makes every faulted component whole again: the reverted members come
 // back in the role that is right now.
 func (r *run) rejoin(ctx context.Context) error {
-	for _, m := range slices.Backward(r.made) {
+	for _, m := range slices.Backward(r.intents()) {
 		if m.Sort != sortRoles {
 			continue
 		}
@@ -108,7 +109,7 @@ func (r *run) audit(ctx context.Context, how reading, want func(*topology.Member
 			r.caveat("ledger %s was not read back (%s): %v", p.Ledger, how.when, err)
 			continue
 		}
-		for _, m := range survivors(s.Component, state) {
+		for _, m := range primaryFirst(survivors(s.Component, state), state) {
 			if !want(m, state) {
 				continue
 			}
@@ -125,6 +126,17 @@ func (r *run) audit(ctx context.Context, how reading, want func(*topology.Member
 func (r *run) readBack(ctx context.Context, name string, k LedgerKind, c *topology.Component, m *topology.Member, how reading, primary bool) error {
 	from := r.clock.Now()
 	rb, err := ledger.Collect(k.ReadBack(ctx, c, r.o.RunID, m))
+	// After the last write, a replica may still be catching up.
+	for deadline := from + timeline.Offset(catchUpWithin); how.decides && !primary && err == nil && rb.Rows < r.rows && r.clock.Now() < deadline; {
+		if err := r.pause(ctx, lookEvery); err != nil {
+			return err
+		}
+		from = r.clock.Now()
+		rb, err = ledger.Collect(k.ReadBack(ctx, c, r.o.RunID, m))
+	}
+	if primary {
+		r.rows = rb.Rows
+	}
 	rb.Member, rb.When, rb.Primary = m.Name(), how.when, primary
 	if how.amid {
 		rb.From = from
@@ -140,12 +152,36 @@ func (r *run) readBack(ctx context.Context, name string, k LedgerKind, c *topolo
 	return nil
 }
 
+// catchUpWithin is how long a replica may take to apply the last writes.
+const catchUpWithin = 10 * time.Second
+
+// primaryFirst puts the members that take writes in front.
+func primaryFirst(ms []*topology.Member, s topology.State) []*topology.Member {
+	open := s.With(topology.Primary)
+	slices.SortStableFunc(ms, func(a, b *topology.Member) int {
+		return cmp.Compare(slices.Index(open, b.Name()), slices.Index(open, a.Name()))
+	})
+	return ms
+}
+
+// pause waits, unless ctx ends first.
+func (r *run) pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // sweep ends the sampling and removes what the ledgers made on the servers.
 func (r *run) sweep(ctx context.Context) error {
 	r.stopSampling()
 	_ = r.ledgers.close() // unrecorded says so
 	var err error
-	for _, m := range slices.Backward(r.made) {
+	for _, m := range slices.Backward(r.intents()) {
 		if !m.undone && m.Sort == sortLedger {
 			err = errors.Join(err, r.reverse(ctx, m, undoer{plugins: r.o.Plugins}))
 		}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// guardEvery is how often the guard looks.
+// guardEvery is how often the guard looks, and how long samples wait in memory.
 const guardEvery = 50 * time.Millisecond
 
 // guard ends the drill when a stop condition holds, or when the record cannot be

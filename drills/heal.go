@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"firedrill/drills/journal"
@@ -58,7 +59,7 @@ func (r *run) heal(ctx context.Context) error {
 		by = "runner"
 		r.note(timeline.Detected{Series: failing})
 		r.phase(timeline.PhaseRemedy)
-		switch err := r.remedy(ctx); {
+		switch err := r.alongside(ctx, func() error { return r.remedy(ctx) }); {
 		case errors.Is(err, ErrAborted):
 			return err // the runner's own trouble, not the remedy's
 		case err != nil:
@@ -76,6 +77,30 @@ func (r *run) heal(ctx context.Context) error {
 	}
 	r.note(timeline.Healed{By: by})
 	return nil
+}
+
+// alongside does something while faults whose own time is up are undone.
+func (r *run) alongside(ctx context.Context, do func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				done <- fmt.Errorf("%w: panic: %v\n%s", ErrAborted, p, debug.Stack())
+			}
+		}()
+		done <- do()
+	}()
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	var due error
+	for {
+		select {
+		case err := <-done:
+			return errors.Join(err, due)
+		case <-tick.C:
+			due = errors.Join(due, r.dueReverts(ctx))
+		}
+	}
 }
 
 // remedy applies the remedies in order; the first that fails ends it.

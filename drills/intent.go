@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"firedrill/drills/journal"
@@ -39,6 +40,8 @@ type rolesUndo struct {
 
 // intend makes durable what is about to be done; the deed comes after.
 func (r *run) intend(i journal.Intent) (*made, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	i.ID = fmt.Sprintf("%s-%d", r.o.RunID, len(r.made)+1)
 	if err := r.jr.Intend(i); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrAborted, err)
@@ -47,6 +50,13 @@ func (r *run) intend(i journal.Intent) (*made, error) {
 	r.made = append(r.made, m)
 	r.note(timeline.Journaled{Intent: i.ID, Kind: i.Sort, For: i.Name})
 	return m, nil
+}
+
+// intents are this run's intents so far, oldest first.
+func (r *run) intents() []*made {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.made)
 }
 
 // revertOutcome names how an undo ended.

@@ -39,10 +39,14 @@ func (r *run) preflight(ctx context.Context) error {
 	if err := r.d.survivable(r.keep); err != nil {
 		return fmt.Errorf("%w: preflight: %w", ErrAborted, err)
 	}
+	targets := make([]Target, len(r.d.Faults))
 	for i, f := range r.d.Faults {
 		t, err := r.target(ctx, f)
 		if err == nil {
 			_, err = f.Injector.Prepare(ctx, t)
+		}
+		if targets[i] = t; err == nil {
+			err = r.d.together(targets[:i+1])
 		}
 		if err != nil {
 			return fmt.Errorf("%w: preflight: fault %s: %w", ErrAborted, r.d.Plan.Faults[i].Name, err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"firedrill/drills/journal"
@@ -139,11 +140,14 @@ type run struct {
 
 	// keep is each component as it was before the first fault.
 	keep map[string]topology.State
-	// made are the intents to be undone, oldest first.
+	// mu guards made: the intents to be undone, oldest first.
+	mu   sync.Mutex
 	made []*made
 	// effective is when the last measured fault was confirmed.
 	effective timeline.Offset
 	leftovers []string
+	// rows is how many rows the primary had when it was last read back.
+	rows uint64
 	// survived are the members that answered when the service had recovered.
 	survived map[*topology.Member]bool
 }

@@ -121,6 +121,26 @@ func (r *run) target(ctx context.Context, f FaultStep) (Target, error) {
 	return t, nil
 }
 
+// together refuses the last of the targets if, with those of the faults that are
+// still in force when it is due, it exceeds the limits.
+func (d *Drill) together(targets []Target) error {
+	last := len(targets) - 1
+	at := d.Plan.Faults[last].At
+	var ms []*topology.Member
+	for i, t := range targets {
+		p := d.Plan.Faults[i]
+		if i != last && (p.At > at || p.For > 0 && p.At+p.For <= at) {
+			continue
+		}
+		for _, m := range t.Members {
+			if !slices.Contains(ms, m) {
+				ms = append(ms, m)
+			}
+		}
+	}
+	return d.Limits.allow(ms)
+}
+
 // allow refuses more members or sites than the scenario's limits.
 func (l Limits) allow(ms []*topology.Member) error {
 	sites := map[string]bool{}

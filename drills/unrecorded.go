@@ -15,6 +15,7 @@ var errUnrecorded = errors.New("the record cannot be written")
 // unrecorded returns the first write error of anything that belongs to the record.
 // It may be called concurrently.
 func (r *run) unrecorded() error {
+	r.rec.Flush()
 	if err := r.rec.Err(); err != nil {
 		return err
 	}

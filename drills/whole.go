@@ -21,6 +21,12 @@ func (d *Drill) whole(ctx context.Context, c *topology.Component, s topology.Sta
 	if roles && len(primaries) != 1 {
 		return fmt.Errorf("component %s has %d primaries, want exactly 1: %s", c.Name(), len(primaries), Describe(s))
 	}
+	// One that was kept out for its own transactions would take part in the choice
+	// of a new primary, and could win it.
+	if out := s.With(topology.Detached); roles && len(out) > 0 {
+		return fmt.Errorf("component %s: member %s neither takes writes nor follows the primary: rebuild it, or take it out of the topology file",
+			c.Name(), strings.Join(out, ", "))
+	}
 	if !roles || !d.hits(c) {
 		return nil
 	}

@@ -21,7 +21,7 @@ import (
 func lagging(t *testing.T, replace ...string) string {
 	t.Helper()
 	return quick(t, append(replace, // what comes first wins
-		"objectives: {rto: 30s}", "objectives: {rto: 30s, rpo: 0s}\n  limits: {members: 2, sites: 2}",
+		"objectives: {rto: 30s}", "objectives: {rto: 30s, rpo: 0s}\n  limits: {members: 3, sites: 2}",
 		"timeout: 500ms", "timeout: 1s\n      with: {keep: true}",
 		"faults:\n", "faults:\n    - {name: stop-replication, kind: mysql-replication-stop, prelude: true, target: {component: mysql, role: replica}}\n",
 		"kind: process-kill", "kind: process-kill\n      at: 1s",

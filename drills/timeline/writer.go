@@ -20,13 +20,9 @@ const (
 	SamplesFile = "samples.jsonl"
 )
 
-// flushEvery is how long a sample may wait in memory. An event is written at
-// once.
-const flushEvery = 100 * time.Millisecond
-
 // Writer appends to a run record. Its methods may be called concurrently. An
 // event is handed to the operating system before Append returns, so it outlives
-// the runner; samples follow within 100 ms. The first error is kept: an
+// the runner; samples follow with Flush or when 64 KiB are full. The first error is kept: an
 // unrecorded drill proves nothing, so the engine watches Err and aborts.
 type Writer struct {
 	clock Clock
@@ -35,7 +31,6 @@ type Writer struct {
 	events  *os.File
 	samples *os.File
 	buf     *bufio.Writer
-	flushed time.Time
 	seq     int64
 	prev    string
 	err     error
@@ -110,12 +105,20 @@ func (w *Writer) Sample(s Sample) {
 	if err == nil {
 		_, err = w.buf.Write(append(line, '\n'))
 	}
-	if now := time.Now(); err == nil && now.Sub(w.flushed) >= flushEvery {
-		w.flushed = now
-		err = w.buf.Flush()
-	}
 	if err != nil {
 		_ = w.fail(fmt.Errorf("write %s: %w", SamplesFile, err)) // the guard sees it
+	}
+}
+
+// Flush hands samples that wait in memory to the operating system.
+func (w *Writer) Flush() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.buf == nil {
+		return
+	}
+	if err := w.buf.Flush(); err != nil {
+		_ = w.fail(fmt.Errorf("write %s: %w", SamplesFile, err))
 	}
 }
 

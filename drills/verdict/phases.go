@@ -31,9 +31,9 @@ func (j *judge) recoveryPhases() {
 	add("inject", eff.Lo, eff.Hi)
 	last := eff.Hi
 	out, recovered, stable := j.headOutage()
-	if out != nil && out.Start.Hi > last {
-		add("first client error", last, out.Start.Hi)
-		last = out.Start.Hi
+	if first, ok := j.firstError(); ok && first > last {
+		add("first client error", last, first)
+		last = first
 	}
 	if act := eff.Hi + timeline.Offset(j.plan.HealAfter); j.detected != nil && act > last && act < *j.detected {
 		add("wait for the topology", last, act)
@@ -56,6 +56,21 @@ func (j *judge) recoveryPhases() {
 	if stable > last {
 		add("stable", last, stable)
 	}
+}
+
+// firstError is when the first judged series was certainly failing.
+func (j *judge) firstError() (first timeline.Offset, ok bool) {
+	for _, sj := range j.series {
+		if !j.plan.Series[sj.index].Judged {
+			continue
+		}
+		for _, f := range sj.recovery {
+			if f.fault == j.head && len(f.Outages) > 0 && (!ok || f.Outages[0].Start.Hi < first) {
+				first, ok = f.Outages[0].Start.Hi, true
+			}
+		}
+	}
+	return first, ok
 }
 
 // headOutage is the last outage of the series that the headline is about, its
@@ -109,7 +124,7 @@ func (j *judge) sentence() string {
 	}
 	for _, l := range r.Ledgers {
 		if l.RecoveryPoint != nil {
-			parts = append(parts, fmt.Sprintf("%s of %s acknowledged writes lost", si.Count(l.Lost), si.Count(l.Acknowledged)))
+			parts = append(parts, fmt.Sprintf("%s of %s acknowledged writes lost", si.Count(l.Lost+l.Vanished), si.Count(l.Acknowledged)))
 		}
 	}
 	for _, rj := range r.Rejoin {

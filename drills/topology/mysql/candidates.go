@@ -10,7 +10,7 @@ import (
 
 // candidates turns a picture into what Decide needs; keep is the state before.
 func (k *Cluster) candidates(p Picture, keep topology.State) []Candidate {
-	was := keep.With(topology.Primary)
+	was, out := keep.With(topology.Primary), keep.With(topology.Detached)
 	var old gtid.History
 	for _, s := range p.Up() {
 		if slices.Contains(was, s.Name()) {
@@ -21,7 +21,7 @@ func (k *Cluster) candidates(p Picture, keep topology.State) []Candidate {
 	for _, s := range p.Up() {
 		c := Candidate{
 			Name: s.Name(), Known: s.State.Known(), Open: k.TakesWrites(p, s),
-			Was: slices.Contains(was, s.Name()), Own: k.Source(p, s) == nil && s.State.wroteBeyond(old),
+			Was: slices.Contains(was, s.Name()), Own: k.Source(p, s) == nil && s.State.wroteBeyond(old) && !slices.Contains(out, s.Name()),
 		}
 		for _, o := range p.Up() {
 			if k.Source(p, o) == s.Node {
