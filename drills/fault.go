@@ -110,15 +110,35 @@ func (r *run) dueReverts(ctx context.Context) error {
 
 // revert undoes every fault and every remediation that asks for it, newest first.
 func (r *run) revert(ctx context.Context) error {
+	var all []*made
 	for _, m := range slices.Backward(r.intents()) {
-		if m.Sort != sortFault && m.Sort != sortRemedy {
-			continue
-		}
-		if err := r.revertFault(ctx, m); err != nil {
-			r.leftover(err)
+		if m.Sort == sortFault || m.Sort == sortRemedy {
+			all = append(all, m)
 		}
 	}
+	for _, err := range undoAll(all, func(m *made) error { return r.revertFault(ctx, m) }) {
+		r.leftover(err)
+	}
 	return nil
+}
+
+// undoAll undoes one after the other and returns the errors that remain. What
+// fails is tried once more if anything else succeeded: a server that is to be
+// started again may be behind a partition that is older, and undone after it.
+func undoAll[T any](all []T, undo func(T) error) []error {
+	for {
+		var failed []T
+		var errs []error
+		for _, x := range all {
+			if err := undo(x); err != nil {
+				failed, errs = append(failed, x), append(errs, err)
+			}
+		}
+		if len(failed) == 0 || len(failed) == len(all) {
+			return errs
+		}
+		all = failed
+	}
 }
 
 func (r *run) revertFault(ctx context.Context, m *made) error {

@@ -74,6 +74,46 @@ func Recover(ctx context.Context, home, path string, plugins Catalogues, by stri
 	return recoverLocked(ctx, path, plugins, by)
 }
 
+// Idle returns ErrLocked if a runner or a watchdog is at work on a topology.
+func Idle(home, topologyName string) error {
+	l, err := takeLock(home, topologyName, false)
+	if err != nil {
+		return err
+	}
+	l.release()
+	return nil
+}
+
+// Discard closes a journal whose topology no longer exists, and with it whatever
+// was to be undone: everything in it is gone.
+func Discard(home, path string, plugins Catalogues, by string) error {
+	s, err := journal.Read(path)
+	if err != nil {
+		return err
+	}
+	l, err := takeLock(home, s.Header.Topology, false)
+	if err != nil {
+		return err
+	}
+	defer l.release()
+	j, err := journal.Open(path)
+	if err != nil {
+		return err
+	}
+	c := &closing{by: by, plugins: plugins, rec: &Recovery{}}
+	c.resume(s)
+	for _, i := range s.Pending {
+		if i.Sort == sortFault {
+			c.note(timeline.Reverted{Fault: i.Name, Outcome: timeline.RevertGone, Elsewhere: true})
+		}
+		if err := j.Done(i.ID, timeline.RevertGone, by); err != nil {
+			return err
+		}
+	}
+	c.end(s.Header.RunDir)
+	return j.Close(s.Header.RunDir)
+}
+
 // recoverLocked recovers; the caller holds the lock, so the journal is read anew.
 func recoverLocked(ctx context.Context, path string, plugins Catalogues, by string) (Recovery, error) {
 	s, err := journal.Read(path)
@@ -90,8 +130,8 @@ func recoverLocked(ctx context.Context, path string, plugins Catalogues, by stri
 	}
 	c := &closing{by: by, plugins: plugins, rec: &rec}
 	c.resume(s)
-	for _, i := range s.Pending {
-		c.undo(ctx, j, i)
+	for _, err := range undoAll(s.Pending, func(i journal.Intent) error { return c.undo(ctx, j, i) }) {
+		c.left = append(c.left, text(err))
 	}
 	c.end(s.Header.RunDir)
 	if len(c.left) > 0 {
@@ -148,7 +188,7 @@ func (c *closing) note(payload any) {
 	}
 }
 
-func (c *closing) undo(ctx context.Context, j *journal.Journal, i journal.Intent) {
+func (c *closing) undo(ctx context.Context, j *journal.Journal, i journal.Intent) error {
 	if i.Sort == sortFault {
 		c.note(timeline.Reverting{Fault: i.Name})
 	}

@@ -72,8 +72,8 @@ type Stable struct {
 	For spec.Duration `json:"for,omitempty"`
 	// Samples is how many consecutive good samples that must be at least.
 	Samples int `json:"samples,omitempty" jsonschema:"minimum=1"`
-	// Share is the share of the baseline's good samples per second that must be
-	// reached.
+	// Share is the share of the samples that are due which must be good, over the
+	// whole stretch.
 	Share float64 `json:"share,omitempty" jsonschema:"minimum=0,maximum=1"`
 }
 

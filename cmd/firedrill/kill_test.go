@@ -90,3 +90,17 @@ func interrupt(t *testing.T, c *exec.Cmd, after time.Duration, twice bool) {
 		_ = c.Process.Signal(syscall.SIGINT)
 	}
 }
+
+// A lab that is taken down takes with it what an interrupted drill left there.
+func TestLabDownEndsWhatWasLeft(t *testing.T) {
+	p := inLab(t, "mysql")
+	dir := filepath.Join(t.TempDir(), "run")
+	out := p.with(dieAfter+"=7", noWatchdog+"=1").run(t, "run", quick(t), "--lab", "mysql", "--out", dir)
+	require.Equal(t, -1, out.code, out.stderr)
+	down := p.run(t, "lab", "down", "mysql")
+	require.Zero(t, down.code, down.stderr)
+	after := p.run(t, "recover")
+	assert.Zero(t, after.code, after.stderr)
+	assert.Contains(t, after.stdout, "Nothing to recover")
+	assert.Equal(t, verdict.ExitAborted, p.run(t, "report", dir).code)
+}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"firedrill/drills"
 	"firedrill/lab"
 )
 
@@ -119,7 +120,7 @@ it, and its files. A lab that is not up is no error. Only the cache stays.`,
 		down := []string{}
 		var errs []error
 		for _, name := range args {
-			if err := lab.Down(cmd.Context(), home(), name); err != nil {
+			if err := takeDown(cmd, home(), name); err != nil {
 				errs = append(errs, err)
 				continue
 			}
@@ -132,6 +133,23 @@ it, and its files. A lab that is not up is no error. Only the cache stays.`,
 		}))...)
 	}
 	return c
+}
+
+// takeDown ends a lab, and with it what an interrupted drill left in it. A drill
+// that is still at work is not disturbed.
+func takeDown(cmd *cobra.Command, home, name string) error {
+	top := lab.TopologyName(name)
+	if err := drills.Idle(home, top); err != nil {
+		return fmt.Errorf("lab %s: %w", name, err)
+	}
+	if err := lab.Down(cmd.Context(), home, name); err != nil {
+		return err
+	}
+	left, err := drills.Journals(home, top)
+	for _, s := range left {
+		err = errors.Join(err, drills.Discard(home, s.Path, plugins(), "lab down"))
+	}
+	return err
 }
 
 // newLabReclone is what a lab's topology names to rebuild a diverged member with.

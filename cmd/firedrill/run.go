@@ -16,6 +16,7 @@ import (
 	"firedrill/drills/verdict"
 	"firedrill/lab"
 	"firedrill/reports"
+	"firedrill/scenarios"
 )
 
 // runFlags are the flags of run.
@@ -62,6 +63,12 @@ var worse = map[int]int{
 }
 
 func (f *runFlags) run(cmd *cobra.Command, args []string, h *hooks) error {
+	// An invalid scenario is said before a lab is started for it.
+	for _, scenario := range args {
+		if _, err := scenarios.Load(scenario, f.vars, entries()); err != nil {
+			return err
+		}
+	}
 	path, err := f.topologyPath(cmd)
 	if err != nil {
 		return err

@@ -87,7 +87,7 @@ type PlannedRemedy struct {
 }
 
 // Stable is when a series counts as recovered: Samples consecutive good ones
-// over at least For, with at least Share of the baseline's good samples per second.
+// over at least For, with at least Share of the samples that were due.
 type Stable struct {
 	For     time.Duration `json:"for_ns"`
 	Samples int           `json:"samples"`
