@@ -1,6 +1,7 @@
 package drills
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -16,8 +17,8 @@ import (
 const (
 	// confirmWithin is how long a witness has to see a fault act.
 	confirmWithin = 15 * time.Second
-	// slack is what a fault's time to live exceeds its planned time by.
-	slack = 30 * time.Second
+	// defaultSlack is what a fault's time to live exceeds its planned time by.
+	defaultSlack = 30 * time.Second
 )
 
 // inject makes the faults, each at its time after the baseline.
@@ -53,13 +54,16 @@ func (r *run) injectOne(ctx context.Context, p timeline.PlannedFault, f FaultSte
 	if err != nil {
 		return fmt.Errorf("%w: fault %s: prepare: %w", ErrAborted, p.Name, err)
 	}
+	if err := r.intendRoles(f.Target.Component); err != nil {
+		return err
+	}
 	stay := p.For
 	if stay == 0 {
 		stay = r.d.Plan.Longest
 	}
 	m, err := r.intend(journal.Intent{
 		Sort: sortFault, Name: p.Name, Kind: f.Kind, With: f.With, Says: u.Says, Undo: u.Data,
-		ExpiresAt: time.Now().Add(stay + slack).UTC(),
+		ExpiresAt: time.Now().Add(stay + cmp.Or(r.o.Slack, defaultSlack)).UTC(),
 	})
 	if err != nil {
 		return err
@@ -108,12 +112,15 @@ func (r *run) dueReverts(ctx context.Context) error {
 	return nil
 }
 
-// revert undoes every fault and every remediation that asks for it, newest first.
+// revert undoes every fault, newest first, and then every remediation that asks
+// for it: a server that a fence stopped cannot be seen to start behind a partition.
 func (r *run) revert(ctx context.Context) error {
 	var all []*made
-	for _, m := range slices.Backward(r.intents()) {
-		if m.Sort == sortFault || m.Sort == sortRemedy {
-			all = append(all, m)
+	for _, sort := range []string{sortFault, sortRemedy} {
+		for _, m := range slices.Backward(r.intents()) {
+			if m.Sort == sort {
+				all = append(all, m)
+			}
 		}
 	}
 	for _, err := range undoAll(all, func(m *made) error { return r.revertFault(ctx, m) }) {
@@ -123,8 +130,8 @@ func (r *run) revert(ctx context.Context) error {
 }
 
 // undoAll undoes one after the other and returns the errors that remain. What
-// fails is tried once more if anything else succeeded: a server that is to be
-// started again may be behind a partition that is older, and undone after it.
+// fails is tried again as long as anything else succeeds: it may have been in the
+// way.
 func undoAll[T any](all []T, undo func(T) error) []error {
 	for {
 		var failed []T

@@ -56,10 +56,7 @@ func (r *run) preflight(ctx context.Context) error {
 	if err := r.openProbes(ctx); err != nil {
 		return err
 	}
-	if err := r.prepareLedgers(ctx); err != nil {
-		return err
-	}
-	return r.intendRoles()
+	return r.prepareLedgers(ctx)
 }
 
 // Components are those that the drill's faults and probes name, in the order of
@@ -77,28 +74,24 @@ func (d *Drill) Components() []*topology.Component {
 	})
 }
 
-// intendRoles journals, for each component that a fault names, how its roles are
-// made whole again by whoever comes after.
-func (r *run) intendRoles() error {
-	done := map[string]bool{}
-	for _, f := range r.d.Faults {
-		c := f.Target.Component
-		if done[c.Name()] {
-			continue
-		}
-		done[c.Name()] = true
-		data, err := json.Marshal(rolesUndo{Component: c.Spec, Routes: routeSpecs(c), Keep: r.keep[c.Name()]})
-		if err != nil {
-			return fmt.Errorf("%w: journal roles of %s: %w", ErrAborted, c.Name(), err)
-		}
-		if _, err := r.intend(journal.Intent{
-			Sort: sortRoles, Name: c.Name(), Kind: c.Spec.Kind, Undo: data,
-			Says: "make " + c.Name() + " whole: one primary, every member following it, routes leading there",
-		}); err != nil {
-			return err
+// intendRoles journals how a component's roles are made whole again by whoever
+// comes after, once, before the first fault on it. Before that nobody may touch
+// them: a primary that dies by itself in the baseline is not for a drill to replace.
+func (r *run) intendRoles(c *topology.Component) error {
+	for _, m := range r.intents() {
+		if m.Sort == sortRoles && m.Name == c.Name() {
+			return nil
 		}
 	}
-	return nil
+	data, err := json.Marshal(rolesUndo{Component: c.Spec, Routes: routeSpecs(c), Keep: r.keep[c.Name()]})
+	if err != nil {
+		return fmt.Errorf("%w: journal roles of %s: %w", ErrAborted, c.Name(), err)
+	}
+	_, err = r.intend(journal.Intent{
+		Sort: sortRoles, Name: c.Name(), Kind: c.Spec.Kind, Undo: data,
+		Says: "make " + c.Name() + " whole: one primary, every member following it, routes leading there",
+	})
+	return err
 }
 
 // prepareLedgers makes the places that the ledgers' writes go to; each is

@@ -206,10 +206,11 @@ func (c *closing) undo(ctx context.Context, j *journal.Journal, i journal.Intent
 		c.note(timeline.Reverted{Fault: i.Name, Outcome: outcome, Err: text(err), Elsewhere: true})
 	}
 	_ = j.Done(i.ID, outcome, c.by) // undoing it once more would do no harm
-	if outcome == timeline.RevertFailed {
-		c.left = append(c.left, fmt.Sprintf("%s (%s): %s", i.Name, i.Says, text(err)))
-	}
 	c.rec.Undone = append(c.rec.Undone, Undone{Name: i.Name, Says: i.Says, Outcome: outcome, Error: text(err)})
+	if outcome == timeline.RevertFailed {
+		return fmt.Errorf("%s (%s): %w", i.Name, i.Says, err)
+	}
+	return nil
 }
 
 func (c *closing) end(dir string) {

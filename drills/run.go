@@ -37,6 +37,9 @@ type Options struct {
 	Watchdog func(ctx context.Context, journalPath string) error
 	// Watcher may be nil.
 	Watcher Watcher
+	// Slack is what a fault's time to live exceeds its planned time by: for so long
+	// the watchdog leaves a runner that hangs alone. 0 is 30 s.
+	Slack time.Duration
 	// Hurry, once closed, skips graceful waits; everything is undone all the same.
 	Hurry <-chan struct{}
 	// AfterJournal is called with the number of journal appends so far, once each

@@ -99,7 +99,7 @@ func TestProcessStopConforms(t *testing.T) {
 	injectortest.Run(t, injectortest.Case{
 		Catalogue: injectors.All(kinds), Kind: "process-stop", Event: true, With: `{}`,
 		Target: target([]topology.MemberSpec{m}, nil), Worker: &injectortest.Job{Members: []topology.MemberSpec{m}},
-		Healthy: whole(3, m), Faulted: down(m), Leftovers: strays(3, m), Die: die(m), Share: 0.4,
+		Healthy: whole(3, m), Faulted: down(m), Leftovers: strays(3, m), Die: die(m), Share: 0.2,
 	})
 }
 
@@ -112,7 +112,7 @@ func TestSystemdStopConforms(t *testing.T) {
 	injectortest.Run(t, injectortest.Case{
 		Catalogue: injectors.All(kinds), Kind: "systemd-stop", Event: true, With: `{"unit":"{member}.service"}`,
 		Target: target([]topology.MemberSpec{m}, nil), Worker: &injectortest.Job{Members: []topology.MemberSpec{m}},
-		Healthy: whole(3, m), Faulted: down(m), Leftovers: strays(3, m), Die: die(m), Share: 0.4,
+		Healthy: whole(3, m), Faulted: down(m), Leftovers: strays(3, m), Die: die(m), Share: 0.2,
 	})
 }
 

@@ -44,7 +44,7 @@ func onPrimary(ctx context.Context, cfg mysql.Config, c *topology.Component) (*s
 func describe(s topology.State) string {
 	var all []string
 	for _, m := range s.Members {
-		all = append(all, strings.TrimSpace(fmt.Sprintf("%s is %s %s", m.Member, m.Role, m.Problem)))
+		all = append(all, strings.TrimSuffix(fmt.Sprintf("%s is %s (%s)", m.Member, m.Role, m.Problem), " ()"))
 	}
 	return strings.Join(all, ", ")
 }

@@ -12,6 +12,7 @@ import (
 	"firedrill/drills"
 	"firedrill/drills/ledger"
 	"firedrill/drills/timeline"
+	"firedrill/lab"
 	"firedrill/probes"
 	"firedrill/probes/probetest"
 )
@@ -130,8 +131,9 @@ func TestMySQLWriteNeverSent(t *testing.T) {
 	p := w.writer(probetest.Serve(t, probetest.Hang), drills.Pooled)
 	hung, _ := probetest.Look(t, p, probetest.Timeout)
 	assert.Equal(t, timeline.Timeout, hung.Class)
-	w.c.Spec.With = bytes.ReplaceAll(w.c.Spec.With, []byte("env:FD_APP"), []byte("env:FD_REPL"))
-	denied := look(t, w.writer(w.c.Members[0].Address(), drills.Fresh))
+	logsIn := w.writer(w.c.Members[0].Address(), drills.Fresh)
+	w.sql(0, "ALTER USER "+lab.AppUser+"@'127.%' IDENTIFIED BY 'changed since'")
+	denied := look(t, logsIn)
 	assert.Equal(t, timeline.Auth, denied.Class, denied.Detail)
 	assert.NotContains(t, denied.Detail, w.servers[0].Accounts.Repl)
 	a := w.audit()

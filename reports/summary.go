@@ -33,7 +33,10 @@ func summary(w io.Writer, r verdict.Result, dir string, colour bool) error {
 	}
 	if r.Verdict != verdict.Met {
 		for _, reason := range r.Reasons {
-			bulletLine(&b, reason)
+			// What the sentence says, or the list of leftovers below, is not said twice.
+			if !strings.Contains(sentence(r), reason) && !slices.Contains(r.Cleanup.Leftovers, reason) {
+				bulletLine(&b, reason)
+			}
 		}
 	}
 	summaryObjectives(&b, r, colour)

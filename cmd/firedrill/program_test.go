@@ -26,6 +26,7 @@ const (
 	asProgram  = "FIREDRILL_TEST_MAIN"
 	dieAfter   = "FIREDRILL_TEST_DIE_AFTER"
 	noWatchdog = "FIREDRILL_TEST_NO_WATCHDOG"
+	slack      = "FIREDRILL_TEST_SLACK"
 )
 
 func TestMain(m *testing.M) {
@@ -46,6 +47,7 @@ func TestMain(m *testing.M) {
 func testHooks() *hooks {
 	n, err := strconv.Atoi(os.Getenv(dieAfter))
 	h := &hooks{noWatchdog: os.Getenv(noWatchdog) != ""}
+	h.slack, _ = time.ParseDuration(os.Getenv(slack))
 	if err == nil {
 		h.afterJournal = func(i int) {
 			if i == n {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/adrg/xdg"
 	"github.com/spf13/cobra"
@@ -25,6 +26,8 @@ type hooks struct {
 	afterJournal func(n int)
 	// noWatchdog leaves the watchdog out, as if it had been killed too.
 	noWatchdog bool
+	// slack replaces that of a fault's time to live.
+	slack time.Duration
 }
 
 // exitError carries an exit code to the one place that ends the program.

@@ -154,7 +154,7 @@ func (f *runFlags) once(cmd *cobra.Command, d *drills.Drill, dir, id string, see
 		Watchdog: func(ctx context.Context, journal string) error { return startWatchdog(ctx, journal, dir) },
 	}
 	if h != nil {
-		o.AfterJournal = h.afterJournal
+		o.AfterJournal, o.Slack = h.afterJournal, h.slack
 		if h.noWatchdog {
 			o.Watchdog = func(context.Context, string) error { return nil }
 		}

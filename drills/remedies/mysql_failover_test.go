@@ -177,7 +177,7 @@ func TestFailoverRefusesToLose(t *testing.T) {
 		var log book
 		err := remedy(t, "mysql-failover", `{"maxMissing":8}`).Apply(t.Context(), target(r, st), &log)
 		require.ErrorContains(t, err, "lacks 9 (")
-		assert.ErrorContains(t, err, "at most 8 are allowed")
+		require.ErrorContains(t, err, "at most 8 are allowed")
 		assert.Empty(t, r.Discover().With(topology.Primary), "the old one is fenced")
 		assert.Contains(t, log.step("fence").Detail, "readOnly: ")
 
@@ -223,8 +223,8 @@ func TestFailoverNeedsAFence(t *testing.T) {
 		m.Control = nil // nobody can tell that it is really down
 		err = remedy(t, "mysql-failover", "").Apply(t.Context(), target(r, st), &book{})
 		require.ErrorContains(t, err, p+" is not proven to refuse writes, nothing is promoted")
-		assert.ErrorContains(t, err, "connection refused")
-		assert.ErrorContains(t, err, "has no control")
+		require.ErrorContains(t, err, "connection refused")
+		require.ErrorContains(t, err, "has no control")
 		assert.ErrorContains(t, err, "no route serves")
 		assert.Empty(t, r.Discover().With(topology.Primary))
 	})

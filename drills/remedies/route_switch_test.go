@@ -45,7 +45,7 @@ func TestRouteSwitchAfterFailover(t *testing.T) {
 	log = book{}
 	require.NoError(t, remedy(t, "route-switch", "").Apply(t.Context(), target(r, st), &log))
 	assert.Equal(t, "leads there already", log.steps[0].Detail)
-	assert.ErrorContains(t, remedy(t, "route-switch", `{"route":"nix"}`).Apply(t.Context(), target(r, st), &log), "no route \"nix\"")
+	require.ErrorContains(t, remedy(t, "route-switch", `{"route":"nix"}`).Apply(t.Context(), target(r, st), &log), "no route \"nix\"")
 
 	// Restore leads the route back to whoever is primary then.
 	require.NoError(t, r.C.Routes[0].Router.Switch(t.Context(), ""))
@@ -74,6 +74,6 @@ func TestFailoverFencesAtTheRoute(t *testing.T) {
 	assert.Contains(t, log.step("fence").Detail, "route: orders-rw refuse clients")
 	var e *driver.MySQLError
 	_, err = through(t, r)
-	assert.Error(t, err)
+	require.Error(t, err)
 	assert.NotErrorAs(t, err, &e)
 }

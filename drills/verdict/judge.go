@@ -84,7 +84,7 @@ func (j *judge) decide() {
 	r := &j.res
 	switch {
 	case r.Cleanup.Verdict == Dirty:
-		r.Verdict, r.Reasons = Dirty, append(r.Reasons, r.Cleanup.Leftovers...)
+		r.Verdict, r.Reasons = Dirty, append(append(r.Reasons, r.Cleanup.Leftovers...), j.stops...)
 	case len(j.stops) > 0:
 		r.Verdict, r.Reasons = Aborted, append(r.Reasons, j.stops...)
 	case len(j.invalid) > 0:
@@ -95,6 +95,9 @@ func (j *judge) decide() {
 		}
 	default:
 		r.Verdict = j.objectives()
+		if m := j.failed(); m != nil && r.Verdict == Missed {
+			r.Reasons = append(r.Reasons, fmt.Sprintf("the remedy %s failed: %s", m.Name, m.Error))
+		}
 	}
 	r.ExitCode = map[string]int{
 		Met: ExitMet, Missed: ExitMissed, Aborted: ExitAborted, Inconclusive: ExitInconclusive, Dirty: ExitDirty,

@@ -130,6 +130,11 @@ func (j *judge) readBacks(r *LedgerResult) {
 // write: how old the oldest thing was that is gone. Writes that were lost although
 // they were acknowledged after the disruption make it no larger.
 func (j *judge) recoveryPoint(r *LedgerResult, acc ledger.Accounting) {
+	if acc.Unknown != "" && j.healedBy == "none" {
+		// That it did not recover is proven all the same, and is the result.
+		j.res.Caveats = append(j.res.Caveats, fmt.Sprintf("ledger %s: nothing recovered, so losses cannot be told", r.Name))
+		return
+	}
 	if acc.Unknown != "" {
 		j.invalid = append(j.invalid, fmt.Sprintf("ledger %s: losses cannot be told: %s", r.Name, acc.Unknown))
 		return

@@ -106,13 +106,11 @@ func (j *judge) headOutage() (out *Downtime, recovered, stable timeline.Offset) 
 func (j *judge) sentence() string {
 	var parts []string
 	r := &j.res
-	switch r.Verdict {
-	case Aborted:
+	switch {
+	case len(j.stops) > 0:
 		parts = append(parts, "the drill was aborted: "+firstLine(j.stops[0]))
-	case Inconclusive:
-		if len(r.Reasons) > 0 {
-			parts = append(parts, "nothing can be concluded: "+firstLine(r.Reasons[0]))
-		}
+	case r.Verdict == Inconclusive && len(r.Reasons) > 0:
+		parts = append(parts, "nothing can be concluded: "+firstLine(r.Reasons[0]))
 	}
 	for _, o := range r.Objectives {
 		if o.Name == "rto" && o.Actual != nil {
@@ -183,9 +181,22 @@ func (j *judge) healer() string {
 		return "the runner healed it"
 	}
 	if j.head != nil && len(j.stops) == 0 {
+		if m := j.failed(); m != nil {
+			return fmt.Sprintf("nothing healed it: the remedy %s failed", m.Name)
+		}
 		return "nothing healed it"
 	}
 	return ""
+}
+
+// failed is the remedy that failed, which ends the remediation; nil if none did.
+func (j *judge) failed() *RemedyResult {
+	for i, m := range j.res.Remedies {
+		if m.Outcome == "failed" {
+			return &j.res.Remedies[i]
+		}
+	}
+	return nil
 }
 
 func firstLine(s string) string {

@@ -49,7 +49,7 @@ const (
 	roundsVar = "FIREDRILL_TEST_ROUNDS"
 	// seedVar makes a failed run happen again, as far as chance is concerned.
 	seedVar       = "FIREDRILL_TEST_SEED"
-	defaultRounds = 30
+	defaultRounds = 12
 )
 
 // Run goes through the life cycles.

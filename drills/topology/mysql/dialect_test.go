@@ -28,7 +28,7 @@ func TestDialects(t *testing.T) {
 	}
 	for _, version := range []string{"10.5.9-MariaDB", "5.7.44-log", "what"} {
 		_, err := dialectOf(version)
-		assert.ErrorContains(t, err, "is not supported", version)
+		require.ErrorContains(t, err, "is not supported", version)
 	}
 	d, _ := dialectOf("9.7.4")
 	q, _ := d.follow("h", 1, "", "", true, true)
