@@ -122,12 +122,18 @@ func (r *run) audit(ctx context.Context, how reading, want func(*topology.Member
 	return nil
 }
 
+// readWithin bounds the reading of one ledger from one member: one that hangs must
+// not keep the others from being put back. 10 million rows take seconds.
+const readWithin = 2 * time.Minute
+
 // readBack reads one ledger from one member into the record.
 func (r *run) readBack(ctx context.Context, name string, k LedgerKind, c *topology.Component, m *topology.Member, how reading, primary bool) error {
 	from := r.clock.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, readWithin, fmt.Errorf("not read within %s", readWithin))
+	defer cancel()
 	rb, err := ledger.Collect(k.ReadBack(ctx, c, r.o.RunID, m))
 	// After the last write, a replica may still be catching up.
-	for deadline := from + timeline.Offset(catchUpWithin); how.decides && !primary && err == nil && rb.Rows < r.rows && r.clock.Now() < deadline; {
+	for deadline := from + timeline.Offset(catchUpWithin); !how.amid && !primary && err == nil && rb.Rows < r.rows && r.clock.Now() < deadline; {
 		if err := r.pause(ctx, lookEvery); err != nil {
 			return err
 		}

@@ -47,7 +47,8 @@ type Options struct {
 	AfterJournal func(n int)
 }
 
-// undoWithin bounds all the undoing of one run.
+// undoWithin bounds each stage of the undoing of a run: none takes the time of the
+// next.
 const undoWithin = 5 * time.Minute
 
 // ErrAborted is the cause of every early stop; its text says why.
@@ -77,8 +78,7 @@ func Run(ctx context.Context, d *Drill, o Options) (clean bool, err error) {
 
 	// From here on nothing stops the run: what was done is undone, whatever
 	// happened above and however the caller's context ended.
-	undo, done := context.WithTimeout(context.WithoutCancel(ctx), undoWithin)
-	defer done()
+	undo := context.WithoutCancel(ctx)
 	back := []stage{
 		{timeline.PhaseRevert, r.revert},
 		{timeline.PhaseAudit, r.auditReturned},
@@ -92,9 +92,11 @@ func Run(ctx context.Context, d *Drill, o Options) (clean bool, err error) {
 		back = []stage{{timeline.PhaseRevert, r.revert}, {timeline.PhaseRejoin, r.rejoin}}
 	}
 	for _, s := range append(back, stage{do: r.sweep}) {
-		if err := r.stages(undo, []stage{s}); err != nil && !errors.Is(err, errUnrecorded) {
+		within, done := context.WithTimeout(undo, undoWithin)
+		if err := r.stages(within, []stage{s}); err != nil && !errors.Is(err, errUnrecorded) {
 			r.leftover(err)
 		}
+		done()
 	}
 	err = r.end()
 	return len(r.leftovers) == 0, err

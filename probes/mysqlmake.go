@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"firedrill/drills/topology"
 	"firedrill/drills/topology/mysql"
 )
+
+// loginWithin bounds a login: one that hangs must not hold up what comes after.
+const loginWithin = 10 * time.Second
 
 // login opens a session with a member itself, as the account that manages it.
 func login(ctx context.Context, cfg mysql.Config, m *topology.Member) (*session, error) {
@@ -16,6 +20,8 @@ func login(ctx context.Context, cfg mysql.Config, m *topology.Member) (*session,
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeoutCause(ctx, loginWithin, fmt.Errorf("not connected within %s", loginWithin))
+	defer cancel()
 	s, err := d.dial(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connect to member %s (%s): %w", m.Name(), m.Address(), err)

@@ -32,6 +32,7 @@ func (p *patient) during(t *testing.T, scenario string, on map[string]func()) (v
 	pipe, err := c.StderrPipe()
 	require.NoError(t, err)
 	require.NoError(t, c.Start())
+	p.runner = c.Process
 	lines := bufio.NewScanner(pipe)
 	for lines.Scan() {
 		stderr.WriteString(lines.Text() + "\n")

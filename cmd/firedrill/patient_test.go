@@ -31,6 +31,8 @@ type patient struct {
 	// only by chance.
 	primary  string
 	replicas []string
+	// runner is the process of the drill under way.
+	runner *os.Process
 }
 
 // ill returns a lab that is up and healthy, to be made ill.
