@@ -152,3 +152,23 @@ func TestLimitsRefuse(t *testing.T) {
 	assert.Contains(t, res.Reasons[0], "limits.members")
 	assert.Zero(t, w.injected)
 }
+
+// A slow probe that missed a short outage widens the bound; it does not hide what
+// a faster one saw.
+func TestSlowProbeWidensTheBound(t *testing.T) {
+	w := &world{healsIn: 100 * time.Millisecond, noRemedy: true}
+	res, _ := w.run(t, func(d *drills.Drill, _ *drills.Options) {
+		slow := d.Plan.Series[0]
+		slow.Probe, slow.Every = "slow", 400*time.Millisecond
+		d.Plan.Series = append(d.Plan.Series, slow)
+		d.Series = append(d.Series, d.Series[0])
+		d.Plan.Stable.For = 5 * time.Second
+	})
+	rto := res.Objectives[0]
+	assert.Equal(t, "look/fresh", rto.Series)
+	assert.Empty(t, res.Probes[1].Outages)
+	assert.LessOrEqual(t, rto.Actual.Lo, 0.1)
+	assert.Greater(t, rto.Actual.Lo, 0.05)
+	assert.GreaterOrEqual(t, *rto.Actual.Hi, 0.4)
+	assert.Contains(t, res.Sentence, "recovered in")
+}

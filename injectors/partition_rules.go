@@ -34,7 +34,8 @@ type cut struct {
 // the opener of a connection is known by user and destination, and replies by a
 // set that holds the connections seen so, turned around. That set fills before any
 // rule drops, so that connections that were open before are cut both ways with the
-// first packet that either side sends.
+// first packet that either side sends. A connection is forgotten as soon as
+// somebody else sends on it: ports are used again, by clients that are not cut off.
 func (c cut) rules(table string, n int) string {
 	w := &ruleWriter{table: table, suffix: fmt.Sprintf("_%d", n), reject: c.reject}
 	if c.member.uid < 0 && len(c.peers) == 0 {
@@ -66,6 +67,7 @@ func (c cut) byUser(w *ruleWriter, v6 bool) {
 	}
 	w.add("output", w.reply("self")+" accept")
 	if len(c.peers) == 0 {
+		w.add("output", w.forget("member"))
 		w.add("output", own+" "+w.remember("member"))
 		for _, from := range w.from(c.member, v6) {
 			w.lose("output", from, c.out)
@@ -79,9 +81,13 @@ func (c cut) byUser(w *ruleWriter, v6 bool) {
 		w.lose("input", w.reply("member"), c.in)
 		return
 	}
+	for _, to := range w.to(c.member, v6) {
+		w.add("output", to+" "+w.forget("peer"))
+	}
 	for _, p := range c.peers {
 		theirs := "meta skuid " + fmt.Sprint(p.uid)
 		for _, to := range w.to(p, v6) {
+			w.add("output", to+" "+w.forget("member"))
 			w.add("output", own+" "+to+" "+w.remember("member"))
 			w.lose("output", own+" "+to, c.out)
 		}
@@ -173,9 +179,12 @@ func (w *ruleWriter) sets() {
 
 func (w *ruleWriter) set(name string) string { return name + w.suffix + "_" + w.ip }
 
-// remember notes the packet's connection, turned around.
-func (w *ruleWriter) remember(set string) string {
-	return fmt.Sprintf("meta l4proto { tcp, udp } update @%s { meta l4proto . %[2]s daddr . th dport . %[2]s saddr . th sport }", w.set(set), w.ip)
+// remember notes the packet's connection, turned around; forget takes it out.
+func (w *ruleWriter) remember(set string) string { return w.note("update", set) }
+func (w *ruleWriter) forget(set string) string   { return w.note("delete", set) }
+
+func (w *ruleWriter) note(how, set string) string {
+	return fmt.Sprintf("meta l4proto { tcp, udp } %[1]s @%[2]s { meta l4proto . %[3]s daddr . th dport . %[3]s saddr . th sport }", how, w.set(set), w.ip)
 }
 
 // reply matches packets of the way back of a remembered connection.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"firedrill/drills"
 	"firedrill/drills/topology"
@@ -85,6 +88,34 @@ func TestPartitionOfMembersThatShareAnAddress(t *testing.T) {
 	assert.Equal(t, "connections that came about before do not any more: a to b, b to a", by)
 	assert.NoError(t, severed(a, b, "both"))
 	assert.NoError(t, flows(t.Context(), c, b), "a bystander is not touched")
+}
+
+// A port that a peer used for a connection that is cut is used again, by a client
+// that is not cut off.
+func TestPartitionForgetsPortsThatOthersUse(t *testing.T) {
+	controltest.Real(t)
+	b := controltest.Member(t, "b", "127.0.5.6:7001", "65549")
+	a := controltest.Member(t, "a", "127.0.5.5:7001", "65548", "-peer", b.Address)
+	start(t, b, a)
+	begin(t, build(t, "network-partition", `{}`), []topology.MemberSpec{a}, []topology.MemberSpec{b})
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 47001}, Timeout: 300 * time.Millisecond}
+	asPeer := make(chan error)
+	go func() {
+		// Never unlocked: the user belongs to the thread, which ends with this.
+		runtime.LockOSThread()
+		_, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, 65548, 65548, 65548)
+		if errno != 0 {
+			asPeer <- errno
+			return
+		}
+		_, err := d.Dial("tcp", b.Address)
+		asPeer <- err
+	}()
+	err := <-asPeer
+	require.ErrorContains(t, err, "i/o timeout", "a is cut off")
+	c, err := d.Dial("tcp", b.Address)
+	require.NoError(t, err, "a bystander is not, from the same port")
+	c.Close()
 }
 
 func TestPartitionIsNotConfirmedByAPeerThatIsDown(t *testing.T) {

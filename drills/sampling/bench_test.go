@@ -95,9 +95,10 @@ func many(b *testing.B, copies int, length time.Duration, s sampling.Series) (ou
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for i := range copies {
-		s.Index, s.Phase = i, sampling.Spread(1, i, s.Every)
+		series := s
+		series.Index, series.Phase = i, sampling.Spread(1, i, s.Every)
 		all.Go(func() {
-			err := s.Run(ctx, clock, func(s timeline.Sample) {
+			err := series.Run(ctx, clock, func(s timeline.Sample) {
 				mu.Lock()
 				defer mu.Unlock()
 				out = append(out, s)
@@ -113,7 +114,8 @@ func many(b *testing.B, copies int, length time.Duration, s sampling.Series) (ou
 
 // report reports lateness and losses. Lost are samples that have no record or
 // could not be made for want of a lane, a descriptor or a port: there must be
-// none. Paused are those that the machine did not let the runner make in time.
+// none. Paused are those that the machine did not let the runner make in time,
+// be it that the benchmark ended before.
 func report(b *testing.B, samples []timeline.Sample, want int) {
 	var late []timeline.Offset
 	lost, paused := max(0, want-len(samples)-10), 0 // the last of ten series may be due just after the end
@@ -121,7 +123,7 @@ func report(b *testing.B, samples []timeline.Sample, want int) {
 		switch {
 		case s.Class != timeline.NoData:
 			late = append(late, s.Start-s.Due)
-		case strings.HasPrefix(s.Detail, "the runner was"):
+		case strings.HasPrefix(s.Detail, "the runner was"), s.Detail == "stopped before it could start":
 			paused++
 		default:
 			lost++

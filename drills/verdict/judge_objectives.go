@@ -30,19 +30,29 @@ func (j *judge) judgeObjectives() {
 	}
 }
 
-// judgeRTO finds the slowest recovery among the judged series of the component:
-// a database that is back while pools still hang is not back.
+// judgeRTO bounds the slowest recovery among the judged series of the component:
+// a database that is back while pools still hang is not back. The slowest took at
+// least as long as the largest lower bound, and at most as long as the largest
+// upper one. The series that is named saw an outage, if any did.
 func (j *judge) judgeRTO(r *ObjectiveResult) {
+	var named *faultRecovery
 	for _, sj := range j.series {
 		s := j.plan.Series[sj.index]
 		if !s.Judged || s.Component != r.Component {
 			continue
 		}
-		for _, f := range sj.recovery {
+		for i, f := range sj.recovery {
 			sec := f.seconds()
-			if r.Actual == nil || slower(sec, *r.Actual) {
-				r.Actual, r.Series, r.Fault = &sec, s.Name(), f.fault.Fault
-				j.head = f.fault
+			if r.Actual == nil {
+				r.Actual = &Seconds{Lo: sec.Lo, Hi: sec.Hi}
+			}
+			r.Actual.Lo = max(r.Actual.Lo, sec.Lo)
+			if slower(sec, *r.Actual) {
+				r.Actual.Hi = sec.Hi
+			}
+			if named == nil || f.worse(named.RecoveryTime) {
+				named = &sj.recovery[i]
+				r.Series, r.Fault, j.head = s.Name(), f.fault.Fault, f.fault
 			}
 		}
 	}
@@ -61,6 +71,15 @@ func (j *judge) judgeRTO(r *ObjectiveResult) {
 	default:
 		r.Why = fmt.Sprintf("the target of %s lies within the bounds of the measurement (%s, %s): sample faster", si.Duration(r.Target), si.Interval(r.Actual.Lo, r.Actual.Hi), r.Series)
 	}
+}
+
+// worse tells whether r tells more about the slowest recovery than o: it saw an
+// outage where the other saw none, or took longer.
+func (r RecoveryTime) worse(o RecoveryTime) bool {
+	if (len(r.Outages) > 0) != (len(o.Outages) > 0) {
+		return len(r.Outages) > 0
+	}
+	return slower(r.seconds(), o.seconds())
 }
 
 // judgeRPO sums up the ledgers of the component.
