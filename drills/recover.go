@@ -123,7 +123,7 @@ func recoverLocked(ctx context.Context, path string, plugins Catalogues, by stri
 	if err != nil {
 		return Recovery{}, err
 	}
-	rec := Recovery{RunID: s.Header.RunID, RunDir: s.Header.RunDir, KeptOut: map[string]string{}}
+	rec := Recovery{RunID: s.Header.RunID, RunDir: s.Header.RunDir, Undone: []Undone{}, KeptOut: map[string]string{}}
 	j, err := journal.Open(path)
 	if err != nil {
 		return rec, err

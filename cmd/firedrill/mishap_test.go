@@ -99,7 +99,7 @@ func TestDrainTakesTooLong(t *testing.T) {
 // by the remedy nor afterwards. That is said, and put right once there is a proxy.
 func TestProxyDies(t *testing.T) {
 	p := ill(t, "mysql")
-	res, out := p.during(t, quick(t), map[string]func(){" injected kill-primary": func() { p.killProxy(t) }})
+	res, out := p.during(t, quick(t), map[string]func(){" injected kill-primary": func() { require.NoError(t, syscall.Kill(p.proxy(t), syscall.SIGKILL)) }})
 	require.Equal(t, verdict.ExitDirty, out.code, out.stderr)
 	assert.Contains(t, res.Remedies[1].Error, "connect to HAProxy (does it run,")
 	require.Len(t, res.Cleanup.Leftovers, 1)
@@ -151,12 +151,12 @@ func TestPrimaryDiesInTheBaseline(t *testing.T) {
 	assert.Equal(t, primary, p.primary)
 }
 
-// killProxy ends the lab's proxy.
-func (p *patient) killProxy(t *testing.T) {
+// proxy is the process of the lab's proxy.
+func (p *patient) proxy(t *testing.T) int {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(filepath.Dir(p.member(t, p.primary).Dir), "proxy", "server.pid"))
 	require.NoError(t, err)
 	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
 	require.NoError(t, err)
-	require.NoError(t, syscall.Kill(pid, syscall.SIGKILL))
+	return pid
 }

@@ -4,8 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -26,20 +29,20 @@ again. It waits for a runner or a watchdog that is still at work.`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if one != "" {
-				return recoverOne(cmd, one, output)
+				rec, err := recoverOne(cmd, one)
+				return errors.Join(json.NewEncoder(cmd.OutOrStdout()).Encode(rec), err)
 			}
-			left, err := drills.Journals(home(), "")
-			if err != nil {
-				return err
+			all, err := recoverAll(cmd, "")
+			if output == "json" {
+				return errors.Join(encodeJSON(cmd.OutOrStdout(), all), err)
 			}
-			if len(left) == 0 && output != "json" {
+			if len(all) == 0 && err == nil {
 				fmt.Fprintln(cmd.OutOrStdout(), "Nothing to recover.")
 			}
-			var errs []error
-			for _, s := range left {
-				errs = append(errs, recoverInside(cmd, s, output))
+			for _, rec := range all {
+				printRecovery(cmd.OutOrStdout(), rec)
 			}
-			return errors.Join(errs...)
+			return err
 		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", "", "output format: json")
@@ -48,55 +51,75 @@ again. It waits for a runner or a watchdog that is still at work.`,
 	return c
 }
 
-// recoverInside recovers one journal, from the network namespace of its run.
-func recoverInside(cmd *cobra.Command, s journal.State, output string) error {
-	ns := s.Header.Namespace
-	if ns == "" {
-		return recoverOne(cmd, s.Path, output)
+// recoverAll recovers what runs on a topology left ("": on all), oldest first, and
+// goes on after an error.
+func recoverAll(cmd *cobra.Command, topologyName string) ([]drills.Recovery, error) {
+	left, err := drills.Journals(home(), topologyName)
+	errs := []error{err}
+	all := []drills.Recovery{}
+	for _, s := range left {
+		rec, err := recoverInside(cmd, s)
+		if errs = append(errs, err); err == nil || rec.RunID != "" {
+			all = append(all, rec)
+		}
 	}
-	if in, err := netns.Inside(ns); err == nil && in {
-		return recoverOne(cmd, s.Path, output)
+	return all, errors.Join(errs...)
+}
+
+// recoverInside recovers one journal, from the network namespace of its run.
+func recoverInside(cmd *cobra.Command, s journal.State) (rec drills.Recovery, err error) {
+	ns := s.Header.Namespace
+	if in, err := netns.Inside(ns); ns == "" || err == nil && in {
+		return recoverOne(cmd, s.Path)
 	}
 	exe, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("recover run %s: %w", s.Header.RunID, err)
+		return rec, fmt.Errorf("recover run %s: %w", s.Header.RunID, err)
 	}
-	child := exec.CommandContext(cmd.Context(), exe, "recover", "--journal", s.Path, "--output", output)
-	child.Stdout, child.Stderr = cmd.OutOrStdout(), cmd.ErrOrStderr()
-	err = child.Run()
+	child := exec.CommandContext(cmd.Context(), exe, "recover", "--journal", s.Path)
+	child.Stderr = cmd.ErrOrStderr()
+	out, err := child.Output()
+	_ = json.Unmarshal(out, &rec) // a child that failed early says why, and nothing here
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
-		return exitError{code: exit.ExitCode()}
+		err = exitError{code: exit.ExitCode()}
 	}
-	return err
+	return rec, err
 }
 
 // recoverOne recovers one journal; it first enters the run's network namespace.
-func recoverOne(cmd *cobra.Command, path, output string) error {
+func recoverOne(cmd *cobra.Command, path string) (drills.Recovery, error) {
 	s, err := journal.Read(path)
 	if err != nil {
-		return err
+		return drills.Recovery{}, err
 	}
 	if ns := s.Header.Namespace; ns != "" {
 		if err := netns.Enter(ns); err != nil {
-			return fmt.Errorf("%w: run %s: %w", drills.ErrDirty, s.Header.RunID, err)
+			return drills.Recovery{}, fmt.Errorf("%w: run %s: %w", drills.ErrDirty, s.Header.RunID, err)
 		}
 	}
 	rec, err := drills.Recover(cmd.Context(), home(), path, plugins(), "firedrill recover", true)
-	if rerr := render(rec.RunDir); rerr != nil && rec.RunDir != "" {
-		fmt.Fprintln(cmd.ErrOrStderr(), "firedrill: the report of the interrupted run could not be written:", rerr)
+	if rec.RunDir != "" {
+		if rerr := render(rec.RunDir); rerr != nil {
+			fmt.Fprintln(cmd.ErrOrStderr(), "firedrill: the report of the interrupted run could not be written:", rerr)
+		}
 	}
-	if output == "json" {
-		return errors.Join(json.NewEncoder(cmd.OutOrStdout()).Encode(rec), err)
+	return rec, err
+}
+
+// printRecovery says what was undone.
+func printRecovery(w io.Writer, rec drills.Recovery) {
+	for _, u := range rec.Undone {
+		line := fmt.Sprintf("run %s: %s: %s (%s)", rec.RunID, u.Name, u.Outcome, u.Says)
+		if u.Error != "" {
+			line += ": " + u.Error
+		}
+		fmt.Fprintln(w, line)
+	}
+	for _, m := range slices.Sorted(maps.Keys(rec.KeptOut)) {
+		fmt.Fprintf(w, "run %s: member %s is kept out: %s\n", rec.RunID, m, rec.KeptOut[m])
 	}
 	if rec.RunID == "" {
-		fmt.Fprintln(cmd.OutOrStdout(), "Nothing left to recover: it was put back meanwhile.")
+		fmt.Fprintln(w, "Nothing left to recover: it was put back meanwhile.")
 	}
-	for _, u := range rec.Undone {
-		fmt.Fprintf(cmd.OutOrStdout(), "run %s: %s: %s (%s) %s\n", rec.RunID, u.Name, u.Outcome, u.Says, u.Error)
-	}
-	for m, why := range rec.KeptOut {
-		fmt.Fprintf(cmd.OutOrStdout(), "run %s: member %s is kept out: %s\n", rec.RunID, m, why)
-	}
-	return err
 }

@@ -212,9 +212,9 @@ func (f *runFlags) topologyPath(cmd *cobra.Command) (string, error) {
 		return "", errors.New("say what to drill: --topology FILE, or --lab NAME (firedrill lab list)")
 	}
 	// First what an interrupted drill left there: starting a lab may rebuild it.
-	left, err := drills.Journals(home(), lab.TopologyName(f.lab))
-	for _, s := range left {
-		err = errors.Join(err, recoverInside(cmd, s, ""))
+	all, err := recoverAll(cmd, lab.TopologyName(f.lab))
+	for _, rec := range all {
+		printRecovery(cmd.ErrOrStderr(), rec)
 	}
 	if err != nil {
 		return "", err

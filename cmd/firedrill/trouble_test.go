@@ -127,6 +127,16 @@ func golden(t *testing.T, path, got string) {
 	assert.Equal(t, string(want), got)
 }
 
+// A whole drill, with a failover and a rejoin, shows no password anywhere.
+func TestSecretsStayOut(t *testing.T) {
+	p := ill(t, "mysql")
+	kept := p.keptSecret(t)
+	res, out := p.drill(t, "mysql", quick(t))
+	require.Equal(t, verdict.Met, res.Verdict, out.stderr)
+	kept(filepath.Dir(strings.TrimSpace(out.stdout)), out)
+	p.whole(t)
+}
+
 // Replacements in the topology file.
 const (
 	adminPassword = `^      password: file:.*/admin$`
@@ -155,6 +165,10 @@ func troubles() []trouble {
 		{name: "no-control", code: aborted, topology: []string{`(?s)^      control:\n.*?my\.cnf$\n`, ""}},
 		{name: "route-address-refused", code: aborted, ledger: true, topology: []string{`^    address: 127.*$`, "    address: 127.0.41.99:3306"}},
 		{name: "haproxy-socket-missing", code: aborted, topology: []string{`socket: .*`, "socket: /nowhere/proxy.sock"}},
+		{name: "haproxy-hangs", code: aborted, spoil: func(t *testing.T, p *patient, _ string) func() {
+			require.NoError(t, syscall.Kill(p.proxy(t), syscall.SIGSTOP))
+			return func() { require.NoError(t, syscall.Kill(p.proxy(t), syscall.SIGCONT)) }
+		}},
 		{name: "haproxy-backend-missing", code: aborted, topology: []string{`backend: .*`, "backend: postgres"}},
 		{name: "namespace-missing", code: usage, topology: []string{`namespace: .*`, "namespace: /run/netns/nowhere"}},
 		{name: "topology-missing", code: usage, args: []string{"--topology", "/nowhere/topology.yaml"}},
