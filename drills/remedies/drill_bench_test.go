@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -88,19 +90,31 @@ func (w *benchWorld) drill(home string, n int) time.Duration {
 	return remedied(w.b, dir)
 }
 
-// rebuild makes members anew that the drill kept out: replication is asynchronous,
-// so a primary that dies amid writes may have one that no replica has received.
+// rebuild makes a member anew that the drill kept out: replication is
+// asynchronous, so a primary that dies amid writes may have one that no replica
+// has received.
 func (w *benchWorld) rebuild() {
 	w.b.Helper()
 	st := w.Discover()
-	for _, m := range st.Members {
-		if m.Role == topology.Primary || m.Role == topology.Replica {
-			continue
-		}
-		w.Kill(m.Member)
-		require.NoError(w.b, os.RemoveAll(w.Server(m.Member).Dir))
-		w.Start(m.Member)
+	left := st.With(topology.Detached)
+	if len(left) == 0 {
+		return
 	}
+	lost, from := w.Server(left[0]), w.Server(st.With(topology.Replica)[0])
+	data := filepath.Join(lost.Dir, "data")
+	require.NoError(w.b, lost.Stop(w.b.Context()))
+	require.NoError(w.b, from.Stop(w.b.Context()))
+	require.NoError(w.b, os.RemoveAll(data))
+	for _, argv := range [][]string{
+		{"cp", "-a", filepath.Join(from.Dir, "data"), data},
+		{"rm", "-f", filepath.Join(data, "auto.cnf")}, // MySQL: the other's identity
+		{"chown", "-R", "--reference", lost.Dir, data},
+	} {
+		out, err := exec.CommandContext(w.b.Context(), argv[0], argv[1:]...).CombinedOutput()
+		require.NoError(w.b, err, "%q: %s", argv, out)
+	}
+	w.Start(from.Name)
+	w.Start(lost.Name)
 	_, steps, err := w.Restore(st)
 	require.NoError(w.b, err, "%+v", steps)
 	w.CaughtUp()

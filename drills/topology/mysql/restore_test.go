@@ -155,7 +155,7 @@ func TestRestoreFromEveryState(t *testing.T) {
 			want := map[string]string{"p": p, "a": rs[0]}[s.want]
 			rows := r.Rows(want)
 			out, steps, err := r.Restore(keep)
-			ok := assert.NoError(t, err, "%s: %+v", s.name, steps)
+			ok := require.NoError(t, err, "%s: %+v", s.name, steps)
 			ok = assert.Equal(t, []string{want}, out.State.With(topology.Primary), "%s: %+v", s.name, steps) && ok
 			ok = assert.Len(t, out.State.With(topology.Replica), 2, s.name) && ok
 			ok = assert.Empty(t, out.KeptOut, s.name) && assert.Empty(t, out.Errant, s.name) && ok
@@ -230,7 +230,7 @@ func TestRestoreWithoutPrimary(t *testing.T) {
 		})
 		r.Kill("db-1")
 		out, steps, err := r.Restore(keep)
-		assert.ErrorContains(t, err, "db-1: it does not answer", "%+v", steps)
+		require.ErrorContains(t, err, "db-1: it does not answer", "%+v", steps)
 		assert.Equal(t, []string{"db-3"}, out.State.With(topology.Primary))
 		assert.Equal(t, []string{"db-2"}, out.State.With(topology.Replica))
 		assert.Contains(t, out.KeptOut["db-1"], "connection refused")

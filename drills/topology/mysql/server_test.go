@@ -99,7 +99,7 @@ func TestKillSessions(t *testing.T) {
 func TestFollowErrors(t *testing.T) {
 	each(t, 2, func(t *testing.T, r *mysqltest.Rig) {
 		srv := r.K.Node("db-2").Server
-		assert.ErrorContains(t, srv.PointAt(t.Context(), "nowhere"), "want host:port")
+		require.ErrorContains(t, srv.PointAt(t.Context(), "nowhere"), "want host:port")
 		h := r.K.Look(t.Context(), r.K.Node("db-1"))[0].State.Executed
 		require.NoError(t, srv.WaitApplied(t.Context(), h, limit))
 		r.Do("db-2", "STOP "+r.Word()+" SQL_THREAD")
