@@ -155,8 +155,8 @@ func TestRestoreFromEveryState(t *testing.T) {
 			want := map[string]string{"p": p, "a": rs[0]}[s.want]
 			rows := r.Rows(want)
 			out, steps, err := r.Restore(keep)
-			ok := require.NoError(t, err, "%s: %+v", s.name, steps)
-			ok = assert.Equal(t, []string{want}, out.State.With(topology.Primary), "%s: %+v", s.name, steps) && ok
+			require.NoError(t, err, "%s: %+v", s.name, steps)
+			ok := assert.Equal(t, []string{want}, out.State.With(topology.Primary), "%s: %+v", s.name, steps)
 			ok = assert.Len(t, out.State.With(topology.Replica), 2, s.name) && ok
 			ok = assert.Empty(t, out.KeptOut, s.name) && assert.Empty(t, out.Errant, s.name) && ok
 			require.True(t, ok, "%s: %+v", s.name, r.Discover())
