@@ -59,7 +59,10 @@ func (r *run) heal(ctx context.Context) error {
 		by = "runner"
 		r.note(timeline.Detected{Series: failing})
 		r.phase(timeline.PhaseRemedy)
-		switch err := r.alongside(ctx, func() error { return r.remedy(ctx) }); {
+		within, cancel := context.WithTimeoutCause(ctx, time.Duration(giveUp-r.clock.Now()),
+			fmt.Errorf("not done when the drill's longest time (%s) was over", r.d.Plan.Longest))
+		defer cancel()
+		switch err := r.alongside(ctx, func() error { return r.remedy(within) }); {
 		case errors.Is(err, ErrAborted):
 			return err // the runner's own trouble, not the remedy's
 		case err != nil:

@@ -8,6 +8,10 @@ import (
 	"time"
 )
 
+// routeWithin bounds each look at the route: a proxy that hangs is a problem to
+// report.
+const routeWithin = 2 * time.Second
+
 // routeStatus looks at the proxy from both sides: what it says, and what a
 // client gets.
 func (l *lab) routeStatus(ctx context.Context, st *Status) []string {
@@ -15,7 +19,9 @@ func (l *lab) routeStatus(ctx context.Context, st *Status) []string {
 	if err != nil {
 		return []string{err.Error()}
 	}
-	ready, err := r.Current(ctx)
+	asked, cancel := context.WithTimeoutCause(ctx, routeWithin, fmt.Errorf("no answer within %s", routeWithin))
+	defer cancel()
+	ready, err := r.Current(asked)
 	if err != nil {
 		return []string{err.Error()}
 	}
@@ -36,7 +42,7 @@ func (l *lab) routeStatus(ctx context.Context, st *Status) []string {
 
 // throughRoute connects as applications do and calls do.
 func (l *lab) throughRoute(ctx context.Context, do func(context.Context, *sql.DB) error) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, routeWithin)
 	defer cancel()
 	db, err := OpenAddress(l.namespace, l.Route, AppUser, l.accounts.App)
 	if err != nil {

@@ -81,6 +81,8 @@ func (h *haproxy) member(server string) string {
 // Current names the members whose servers are ready and not held down by a health
 // check.
 func (h *haproxy) Current(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, h.spec.Timeout.Std(), fmt.Errorf("no answer within %s", h.spec.Timeout))
+	defer cancel()
 	servers, err := h.stat(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ask where route %s leads: %w", h.name, err)
