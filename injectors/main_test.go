@@ -16,7 +16,7 @@ import (
 
 	"firedrill/drills"
 	"firedrill/drills/topology"
-	"firedrill/drills/topology/control"
+	"firedrill/drills/topology/builtin"
 	"firedrill/drills/topology/control/controltest"
 	"firedrill/drills/topology/control/poll"
 	"firedrill/drills/topology/control/proc"
@@ -24,7 +24,7 @@ import (
 	"firedrill/injectors/injectortest"
 )
 
-var kinds = topology.Kinds{Controls: control.All()}
+var kinds = builtin.Kinds()
 
 func TestMain(m *testing.M) {
 	controltest.Main(m, map[string]controltest.Role{

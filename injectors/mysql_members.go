@@ -93,6 +93,11 @@ func (m *mysqlUndo) open(u drills.Undo) (*mysql.Cluster, []*mysql.Node, error) {
 	return k, nodes, nil
 }
 
+// mysqlClaim marks the sessions that make a fault. A server may still work on the
+// statement of an Inject that was cut short, or wait for a lock with it: a Revert
+// that went by the variables alone would be overtaken by it.
+const mysqlClaim = "firedrill fault"
+
 // onTargets does the same to all targets at once.
 func onTargets(t drills.Target, do func(*mysql.Cluster, *mysql.Node) error) error {
 	k, err := mysql.OpenCluster(t.Component)

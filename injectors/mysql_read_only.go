@@ -1,6 +1,7 @@
 package injectors
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,9 @@ func (mysqlReadOnly) Prepare(ctx context.Context, t drills.Target) (drills.Undo,
 
 // Inject sets read_only (MySQL: super_read_only) and cuts no session.
 func (mysqlReadOnly) Inject(ctx context.Context, t drills.Target, _ drills.Undo) error {
-	return onTargets(t, func(_ *mysql.Cluster, n *mysql.Node) error { return n.Server.SetReadOnly(ctx, true) })
+	return onTargets(t, func(_ *mysql.Cluster, n *mysql.Node) error {
+		return n.Server.Claiming(mysqlClaim).SetReadOnly(ctx, true)
+	})
 }
 
 // Confirm has two witnesses: another connection reads the variable, and the
@@ -92,11 +95,12 @@ func (mysqlReadOnly) Revert(ctx context.Context, u drills.Undo) error {
 		return err
 	}
 	defer k.Close()
+	ended := mysql.Parallel(nodes, func(n *mysql.Node) error { return n.Server.EndClaim(ctx, mysqlClaim) })
 	p := k.Look(ctx)
 	return revertEach(nodes, func(n *mysql.Node) error {
 		s := p.Of(n)
-		if !s.Up() {
-			return errors.New(mysql.Problem(k.Config, n.Server.Address(), s.Err))
+		if err := cmp.Or(s.Err, ended[n.Name()]); err != nil {
+			return errors.New(mysql.Problem(k.Config, n.Server.Address(), err))
 		}
 		if !s.State.ReadOnly {
 			return nil

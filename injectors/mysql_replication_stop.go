@@ -37,7 +37,7 @@ func (mysqlReplicationStop) Prepare(ctx context.Context, t drills.Target) (drill
 // Inject stops the receivers (IO threads): what is received is still applied,
 // and everything after that is real lag.
 func (mysqlReplicationStop) Inject(ctx context.Context, t drills.Target, _ drills.Undo) error {
-	return onTargets(t, func(_ *mysql.Cluster, n *mysql.Node) error { return n.Server.StopReceiver(ctx) })
+	return onTargets(t, func(_ *mysql.Cluster, n *mysql.Node) error { return n.Server.Claiming(mysqlClaim).StopReceiver(ctx) })
 }
 
 // standstill is how long a position must not move.
@@ -107,6 +107,9 @@ func (mysqlReplicationStop) Revert(ctx context.Context, u drills.Undo) error {
 	}
 	defer k.Close()
 	return revertEach(nodes, func(n *mysql.Node) error {
+		if err := n.Server.EndClaim(ctx, mysqlClaim); err != nil {
+			return errors.New(mysql.Problem(k.Config, n.Server.Address(), err))
+		}
 		st, err := n.Server.State(ctx)
 		switch {
 		case err != nil:

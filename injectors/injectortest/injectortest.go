@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -101,6 +102,23 @@ func OpenTarget(k topology.Kinds, members, others []topology.MemberSpec) (drills
 			} else {
 				t.Others = append(t.Others, m)
 			}
+		}
+	}
+	return t, nil
+}
+
+// OpenPart makes a target of some members of a component.
+func OpenPart(k topology.Kinds, spec topology.ComponentSpec, members []string) (drills.Target, error) {
+	c, err := k.OpenComponent(spec, nil)
+	if err != nil {
+		return drills.Target{}, err
+	}
+	t := drills.Target{Component: c}
+	for _, m := range c.Members {
+		if slices.Contains(members, m.Name()) {
+			t.Members = append(t.Members, m)
+		} else {
+			t.Others = append(t.Others, m)
 		}
 	}
 	return t, nil

@@ -23,10 +23,14 @@ import (
 type Job struct {
 	Members []topology.MemberSpec `json:"members"`
 	Others  []topology.MemberSpec `json:"others,omitempty"`
-	Verb    string                `json:"verb"`
-	Kind    string                `json:"kind"`
-	With    json.RawMessage       `json:"with"`
-	Undo    drills.Undo           `json:"undo"`
+	// Component, and the names of the members to act on, instead of Members.
+	Component *topology.ComponentSpec `json:"component,omitempty"`
+	Parts     []string                `json:"parts,omitempty"`
+
+	Verb string          `json:"verb"`
+	Kind string          `json:"kind"`
+	With json.RawMessage `json:"with"`
+	Undo drills.Undo     `json:"undo"`
 }
 
 // gone is the exit code that stands for drills.ErrGone.
@@ -62,11 +66,18 @@ func (j Job) do(k topology.Kinds, all kind.Catalogue[drills.Injector]) error {
 	if j.Verb == "revert" {
 		return i.Revert(ctx, j.Undo)
 	}
-	t, err := OpenTarget(k, j.Members, j.Others)
+	t, err := j.target(k)
 	if err != nil {
 		return err
 	}
 	return i.Inject(ctx, t, j.Undo)
+}
+
+func (j Job) target(k topology.Kinds) (drills.Target, error) {
+	if j.Component != nil {
+		return OpenPart(k, *j.Component, j.Parts)
+	}
+	return OpenTarget(k, j.Members, j.Others)
 }
 
 // command is another process that is to do the job.

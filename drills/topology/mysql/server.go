@@ -14,6 +14,7 @@ type Server struct {
 	cfg     Config
 	address string
 	db      *sql.DB
+	claim   string // see Claiming
 
 	mu sync.Mutex
 	d  *dialect
@@ -63,6 +64,9 @@ func (s *Server) Flavour(ctx context.Context) (string, error) {
 func (s *Server) run(ctx context.Context, label, query string, args ...any) error {
 	if label == "" {
 		label = query
+	}
+	if s.claim != "" {
+		return s.runClaimed(ctx, label, query, args...)
 	}
 	if _, err := s.db.ExecContext(ctx, query, args...); err != nil {
 		return s.wrap(label, err)
