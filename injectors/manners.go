@@ -28,10 +28,12 @@ const (
 	absent answer = "not at all"
 	// silent: it accepts connections and says nothing that way.
 	silent answer = "by accepting"
-	// greets: it speaks first, or hangs up.
+	// greets: it speaks first.
 	greets answer = "with a greeting"
-	// replies: it reacts to a line that makes sense in no protocol but a few.
+	// replies: it says something to a line that makes sense in no protocol but a few.
 	replies answer = "to a line"
+	// hangsUp: it does, without a word.
+	hangsUp answer = "by hanging up"
 )
 
 const (
@@ -55,6 +57,8 @@ func learn(ctx context.Context, address string) manners {
 		switch err := exchange(ctx, address, a, wait); {
 		case err == nil:
 			return manners{Answers: a, Took: spec.Duration(time.Since(begin))}
+		case errors.Is(err, errHungUp):
+			return manners{Answers: hangsUp, Took: spec.Duration(time.Since(begin))}
 		case !errors.Is(err, errUnanswered):
 			return manners{Answers: absent}
 		}
@@ -64,6 +68,10 @@ func learn(ctx context.Context, address string) manners {
 
 // errUnanswered says that a connection came about and nothing was said on it.
 var errUnanswered = errors.New("no answer")
+
+// errHungUp says that a connection came about and was ended without a word, as that
+// of a server that fails to start is.
+var errHungUp = errors.New("hung up")
 
 // exchange connects and waits for the answer. It returns nil if there was any.
 func exchange(ctx context.Context, address string, a answer, wait time.Duration) error {
@@ -79,16 +87,19 @@ func exchange(ctx context.Context, address string, a answer, wait time.Duration)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if a == replies {
+	if a == replies || a == hangsUp {
 		if _, err := io.WriteString(c, line); err != nil {
 			return err
 		}
 	}
-	_, err = c.Read(make([]byte, 1))
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	n, err := c.Read(make([]byte, 1))
+	switch {
+	case n > 0:
+		return nil
+	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("%s: %w within %s", address, errUnanswered, wait)
 	}
-	return nil // a byte, or it hung up: somebody is there
+	return fmt.Errorf("%s %w", address, errHungUp)
 }
 
 // asBefore returns nil if the address answers as well as it did when m was learnt.
@@ -96,7 +107,11 @@ func (m manners) asBefore(ctx context.Context, address string) error {
 	if m.Answers == absent {
 		return nil
 	}
-	return exchange(ctx, address, m.Answers, replyTime)
+	err := exchange(ctx, address, m.Answers, replyTime)
+	if m.Answers == hangsUp && errors.Is(err, errHungUp) {
+		return nil
+	}
+	return err
 }
 
 // refused returns nil if the address refuses connections.
@@ -118,7 +133,7 @@ func (m manners) unanswered(ctx context.Context, address string) (string, error)
 	begin := time.Now()
 	err := exchange(ctx, address, m.Answers, wait)
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, errHungUp):
 		return "", fmt.Errorf("%s answers", address)
 	case errors.Is(err, errUnanswered), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		if err := waited(begin, wait); err != nil {

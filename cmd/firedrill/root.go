@@ -103,19 +103,18 @@ func signals(stderr io.Writer) (context.Context, func()) {
 	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		for n := 0; ; n++ {
-			sig, ok := <-ch
-			switch {
-			case !ok:
-				return
-			case n == 0:
+			switch sig := <-ch; n {
+			case 0:
 				cancel(errSignal{sig})
-			case n == 1:
+			case 1:
 				fmt.Fprintln(stderr, "firedrill: still putting everything back, without graceful waits")
 				close(hurry)
 			}
 		}
 	}()
-	return ctx, func() { signal.Stop(ch); close(ch); cancel(nil) }
+	// The signals stay caught: one that comes when everything is done must not
+	// change the exit code any more.
+	return ctx, func() { cancel(nil) }
 }
 
 func newRoot(h *hooks) *cobra.Command {

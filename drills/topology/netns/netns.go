@@ -15,7 +15,9 @@ import (
 // Inside tells whether the program already stands in the namespace at path.
 func Inside(path string) (bool, error) {
 	var own, want unix.Stat_t
-	if err := unix.Stat("/proc/self/ns/net", &own); err != nil {
+	// Of this thread, not of the main one: that one may have been left behind in
+	// another namespace by a goroutine that was locked to it.
+	if err := unix.Stat("/proc/thread-self/ns/net", &own); err != nil {
 		return false, fmt.Errorf("stat own network namespace: %w", err)
 	}
 	if err := unix.Stat(path, &want); errors.Is(err, unix.ENOENT) {
