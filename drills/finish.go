@@ -133,7 +133,7 @@ func (r *run) readBack(ctx context.Context, name string, k LedgerKind, c *topolo
 	defer cancel()
 	rb, err := ledger.Collect(k.ReadBack(ctx, c, r.o.RunID, m))
 	// After the last write, a replica may still be catching up.
-	for deadline := from + timeline.Offset(catchUpWithin); !how.amid && !primary && err == nil && rb.Rows < r.rows && r.clock.Now() < deadline; {
+	for deadline := from + timeline.Offset(catchUpWithin); !how.amid && len(r.leftovers) == 0 && !primary && err == nil && rb.Rows < r.rows && r.clock.Now() < deadline; {
 		if err := r.pause(ctx, lookEvery); err != nil {
 			return err
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"firedrill/drills/verdict"
+	"firedrill/lab"
 )
 
 // during runs a drill and calls each function when the first line of its progress
@@ -159,4 +160,30 @@ func (p *patient) proxy(t *testing.T) int {
 	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
 	require.NoError(t, err)
 	return pid
+}
+
+// The replication account's password is wrong, which only shows when a member is
+// to follow another one. The drill is dirty and says why; once the password is
+// right, recover needs nothing else.
+func TestReplicationPasswordWrong(t *testing.T) {
+	p := ill(t, "mysql")
+	w := witnessOf(t, p.now.Topology)
+	secret := filepath.Join(t.TempDir(), "repl")
+	require.NoError(t, os.WriteFile(secret, []byte(wrong), 0o600))
+	right := filepath.Join(p.home, "lab", "mysql", "secrets", "repl")
+	w.with(t, "replication", map[string]string{"user": lab.ReplUser, "password": "file:" + secret})
+	kept := p.keptSecret(t, wrong)
+	dir := filepath.Join(t.TempDir(), "run")
+	out := p.run(t, "run", quick(t), "--topology", w.save(t), "--out", dir)
+	res := p.result(t, dir, out)
+	kept(dir, out)
+	require.Equal(t, verdict.ExitDirty, out.code, out.stderr)
+	require.Len(t, res.Cleanup.Leftovers, 1)
+	assert.Contains(t, res.Cleanup.Leftovers[0], "Access denied for user 'firedrill_repl'")
+	b, err := os.ReadFile(right)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(secret, b, 0o600))
+	last := p.run(t, "recover")
+	assert.Zero(t, last.code, last.stderr)
+	p.whole(t)
 }

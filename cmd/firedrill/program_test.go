@@ -22,7 +22,6 @@ import (
 // The environment that makes the test binary behave as firedrill, die after a
 // number of journal appends, or switch a route (see leakyRoute).
 const (
-	asRoute    = "FIREDRILL_TEST_ROUTE"
 	asProgram  = "FIREDRILL_TEST_MAIN"
 	dieAfter   = "FIREDRILL_TEST_DIE_AFTER"
 	noWatchdog = "FIREDRILL_TEST_NO_WATCHDOG"
@@ -30,9 +29,6 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	if socket := os.Getenv(asRoute); socket != "" {
-		os.Exit(leakyRoute(socket, os.Args[1:]))
-	}
 	if os.Getenv(asProgram) != "" {
 		os.Exit(execute(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, testHooks()))
 	}

@@ -153,7 +153,7 @@ func (k *Cluster) follow(ctx context.Context, n, primary *Node, st, of State, wa
 		}
 	}
 	right := st.Link != nil && st.Link.Source == primary.Replication && st.Link.AutoPosition
-	if right && st.Link.Receiver && st.Link.Applier && st.ReadOnly {
+	if right && st.Link.Receiver && st.Link.Applier && st.ReadOnly && !st.Link.Refused() {
 		return "", nil
 	}
 	if wasPrimary && of.SemiSync.Source {

@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"strings"
 	"time"
 
 	"firedrill/drills/topology/mysql/gtid"
@@ -61,6 +62,12 @@ type SemiSync struct {
 	Active bool
 	// Clients is how many replicas confirm.
 	Clients int
+}
+
+// Refused tells whether the source refuses the receiver's login: it goes on trying
+// with the password that it was given once, whatever the right one is by now.
+func (l *Link) Refused() bool {
+	return l != nil && !l.Connected && strings.Contains(l.ReceiverError, "Access denied")
 }
 
 // Running tells whether a thread of the replication runs.
