@@ -263,3 +263,22 @@ func refusedReceiver(t *testing.T, p *patient, _ string) func() {
 		p.sql(t, "db-2", "STOP SLAVE", "CHANGE MASTER TO MASTER_PASSWORD='"+strings.TrimSpace(string(right))+"'", "START SLAVE")
 	}
 }
+
+// plan refuses what run would refuse, with the same words and codes; an invalid
+// file is one line for each problem, for programs to read.
+func TestPlanSaysTheSame(t *testing.T) {
+	p := ill(t, "mysql")
+	out := p.run(t, "plan", quick(t, "component: mysql", "component: payments"), "--lab", "mysql")
+	assert.Equal(t, verdict.ExitUsage, out.code)
+	for line := range strings.Lines(out.stderr) {
+		assert.Regexp(t, `^/\S+\.yaml:\d+:\d+: spec\.\S+: .+\n$`, line)
+	}
+	replica := p.replicas[0]
+	p.sql(t, replica, "STOP SLAVE SQL_THREAD")
+	defer p.sql(t, replica, "START SLAVE SQL_THREAD")
+	out = p.run(t, "plan", quick(t), "--lab", "mysql")
+	assert.Equal(t, verdict.ExitAborted, out.code)
+	assert.Contains(t, out.stderr, "component orders-db is not healthy: "+replica)
+	assert.Contains(t, out.stderr, "the applier is stopped: START SLAVE SQL_THREAD")
+	assert.Empty(t, out.stdout)
+}
