@@ -178,7 +178,7 @@ func (b *board) badSince(since timeline.Offset) string {
 		case !l.Judged || !runsThrough(l.Mode):
 		case l.lastBad.Class != "" && l.lastBad.Start >= since:
 			return fmt.Sprintf("probe %s through %s (%s): %s: %s", l.Name(), l.Via, l.Address, l.lastBad.Class, l.lastBad.Detail)
-		case l.good == 0:
+		case l.goodLast < since: // l.good is 0 again after a pause of the runner itself
 			return fmt.Sprintf("probe %s through %s (%s) has no good sample", l.Name(), l.Via, l.Address)
 		}
 	}

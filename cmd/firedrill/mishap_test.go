@@ -76,7 +76,8 @@ func TestDrainTakesTooLong(t *testing.T) {
 	p := ill(t, "mysql")
 	ctx, unlock := context.WithCancel(context.Background())
 	defer unlock()
-	res, out := p.during(t, quick(t, "kind: mysql-failover, ", "kind: mysql-failover, with: {drainTimeout: 1s}, "), map[string]func(){
+	res, out := p.during(t, quick(t, "baseline: 1s", "baseline: 3s",
+		"kind: mysql-failover, ", "kind: mysql-failover, with: {drainTimeout: 1s}, "), map[string]func(){
 		"phase-began baseline": func() {
 			for _, r := range p.replicas {
 				table := p.value(t, r, "SELECT CONCAT(table_schema, '.', table_name) FROM information_schema.tables WHERE table_name LIKE 'ledger\\_%'")
