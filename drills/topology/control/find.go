@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"firedrill/drills/topology/control/proc"
 )
 
@@ -59,6 +61,7 @@ func (p *process) fromPIDFile() (*proc.Process, error) {
 	}
 	q, err := proc.Read(pid)
 	if errors.Is(err, os.ErrProcessDone) {
+		reap(pid)
 		return nil, nil
 	}
 	if err != nil {
@@ -162,4 +165,12 @@ func (p *process) fromCommand(all []proc.Process) ([]proc.Process, error) {
 		}
 	}
 	return roots, nil
+}
+
+// reap takes the exit status of a process that ended, if it is a child of this
+// program: a program that executed itself again is the parent of servers that it
+// does not know of. Until then the process is a zombie, which a server that starts
+// in its place may take for one that lives (MySQL and its socket's lock file).
+func reap(pid int) {
+	_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
 }
