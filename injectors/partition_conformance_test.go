@@ -38,7 +38,7 @@ func TestNetworkPartitionConforms(t *testing.T) {
 				Faulted: func(ctx context.Context) error {
 					return errors.Join(severed(a, b, name), flows(ctx, c, b), hello(a.Address, time.Second))
 				},
-				Leftovers: tables, Die: die(a), Heal: revive(a), Share: 0.2,
+				Leftovers: tables, Die: die(a), Heal: revive(a), Share: 0.5,
 			})
 		})
 	}
@@ -65,7 +65,7 @@ func TestNetworkPartitionFromEverybodyConforms(t *testing.T) {
 					}
 					return nil
 				},
-				Leftovers: tables, Share: 0.2,
+				Leftovers: tables, Share: 0.5,
 			})
 		})
 	}

@@ -3,6 +3,7 @@ package injectors
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -36,6 +37,8 @@ type cut struct {
 // rule drops, so that connections that were open before are cut both ways with the
 // first packet that either side sends. A connection is forgotten as soon as
 // somebody else sends on it: ports are used again, by clients that are not cut off.
+// The member's own packets never make it forgotten, not for a moment: a reply that
+// is sent by another processor just then would pass.
 func (c cut) rules(table string, n int) string {
 	w := &ruleWriter{table: table, suffix: fmt.Sprintf("_%d", n), reject: c.reject}
 	if c.member.uid < 0 && len(c.peers) == 0 {
@@ -60,14 +63,14 @@ func (c cut) rules(table string, n int) string {
 // byUser writes rules for members on one host. Everything there passes the output
 // hook; what comes from other hosts passes the input hook only.
 func (c cut) byUser(w *ruleWriter, v6 bool) {
-	own := "meta skuid " + fmt.Sprint(c.member.uid)
+	own, others := "meta skuid "+fmt.Sprint(c.member.uid), "meta skuid != "+fmt.Sprint(c.member.uid)
 	for _, to := range w.to(c.member, v6) {
 		w.add("output", own+" "+to+" "+w.remember("self"))
 		w.add("output", own+" "+to+" accept")
 	}
 	w.add("output", w.reply("self")+" accept")
 	if len(c.peers) == 0 {
-		w.add("output", w.forget("member"))
+		w.add("output", others+" "+w.forget("member"))
 		w.add("output", own+" "+w.remember("member"))
 		for _, from := range w.from(c.member, v6) {
 			w.lose("output", from, c.out)
@@ -82,12 +85,12 @@ func (c cut) byUser(w *ruleWriter, v6 bool) {
 		return
 	}
 	for _, to := range w.to(c.member, v6) {
-		w.add("output", to+" "+w.forget("peer"))
+		w.add("output", notPeers(c.peers)+" "+to+" "+w.forget("peer"))
 	}
 	for _, p := range c.peers {
 		theirs := "meta skuid " + fmt.Sprint(p.uid)
 		for _, to := range w.to(p, v6) {
-			w.add("output", to+" "+w.forget("member"))
+			w.add("output", others+" "+to+" "+w.forget("member"))
 			w.add("output", own+" "+to+" "+w.remember("member"))
 			w.lose("output", own+" "+to, c.out)
 		}
@@ -98,6 +101,16 @@ func (c cut) byUser(w *ruleWriter, v6 bool) {
 	}
 	w.lose("output", w.reply("member"), c.in)
 	w.lose("output", w.reply("peer"), c.out)
+}
+
+// notPeers matches packets that none of the peers sent.
+func notPeers(peers []side) string {
+	uids := make([]string, len(peers))
+	for i, p := range peers {
+		uids[i] = fmt.Sprint(p.uid)
+	}
+	slices.Sort(uids)
+	return "meta skuid != { " + strings.Join(slices.Compact(uids), ", ") + " }"
 }
 
 // byAddress writes rules for a member that has its addresses to itself. On

@@ -145,7 +145,9 @@ func (j *judge) before(tr truth, got verdict.Downtime) bool {
 // which of two reached the server first is not known then, and it may be 1.5
 // times. Where the runner was away just then, only that the truth is inside is judged;
 // so it is for thaw, where one of the two round trips is that of a sample that
-// waited for the answer.
+// waited for the answer. A sample that left after the service was up, but before a
+// bad one had ended, cannot date the end, as either may have reached the server
+// first; the next one does, a rhythm later.
 func (j *judge) length(got verdict.Downtime, first, last truth, n int) {
 	lo, hi, bounded := got.Length()
 	if !bounded || time.Duration(last.up.Hi-first.down.Lo) < lo || time.Duration(last.up.Lo-first.down.Hi) > hi {
@@ -155,6 +157,9 @@ func (j *judge) length(got verdict.Downtime, first, last truth, n int) {
 		return
 	}
 	late := max(j.late(got.Start), j.late(got.End))
+	if j.crossed(last.up, late) {
+		hi -= j.Every
+	}
 	ratio := float64(hi-lo) / float64(2*(j.Every+late+j.trip))
 	allowed := 1.3
 	if j.trip > j.Every {
@@ -167,6 +172,19 @@ func (j *judge) length(got verdict.Downtime, first, last truth, n int) {
 	j.strict = append(j.strict, float64(hi-lo)/float64(2*(j.Every+j.typical)))
 }
 
+// crossed tells whether a good sample left when the service was up already and a
+// bad one had not ended yet: one that did not take so long that it says nothing of
+// its end (timeouts).
+func (j *judge) crossed(up timeline.Interval, late time.Duration) bool {
+	slow := timeline.Offset(2 * (j.trip + max(j.Every/4, late)))
+	return slices.ContainsFunc(j.Samples, func(good timeline.Sample) bool {
+		return good.Class.Good() && good.Start >= up.Lo && good.Start < up.Hi+timeline.Offset(j.Every) &&
+			slices.ContainsFunc(j.Samples, func(bad timeline.Sample) bool {
+				return bad.Class.Bad() && bad.Start < good.Start && good.Start < bad.End && bad.End-bad.Start < slow
+			})
+	})
+}
+
 func (j *judge) miss(tr truth) {
 	j.missed++
 	if !j.missable(tr) {
@@ -174,13 +192,20 @@ func (j *judge) miss(tr truth) {
 	}
 }
 
-// fail reports one wrong statement.
+// fail reports one wrong statement, and the samples around begin and end of what
+// it is about.
 func (j *judge) fail(what string, got verdict.Downtime, left []truth) {
 	j.wrong++
 	j.t.Errorf("%s:\n  reported %+v\n  truth %+v", what, got, left[:min(2, len(left))])
+	if len(left) == 0 {
+		return
+	}
 	for _, s := range j.Samples {
-		if len(left) > 0 && s.End > left[0].down.Lo-timeline.Offset(2*j.Every) && s.Start < left[0].down.Hi+timeline.Offset(3*j.Every) {
-			j.t.Logf("  %+v", s)
+		for _, edge := range []timeline.Interval{left[0].down, left[0].up} {
+			if s.End > edge.Lo-timeline.Offset(2*j.Every) && s.Start < edge.Hi+timeline.Offset(3*j.Every) {
+				j.t.Logf("  %+v", s)
+				break
+			}
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -216,4 +217,32 @@ func TestProcessRecognisesAScriptByItsInterpreter(t *testing.T) {
 	c := open(t, m)
 	require.NoError(t, c.Start(t.Context()))
 	require.Eventually(t, func() bool { return len(status(t, c).PIDs) == 2 }, waitFor, tick, "shell and sleep")
+}
+
+// A program that executed itself again is the parent of servers that it knows
+// nothing of. One of them that was killed must not stay a zombie: MySQL takes the
+// zombie that its socket's lock file names for a server that lives, and refuses to
+// start.
+func TestProcessReapsAServerThatItDoesNotKnowToBeItsChild(t *testing.T) {
+	controltest.Real(t)
+	m := controltest.Member(t, "a", "127.0.1.1:7010", "65501")
+	c := open(t, m)
+	var w struct{ Start []string }
+	require.NoError(t, json.Unmarshal(m.Control.With, &w))
+	cmd := exec.Command(w.Start[0], w.Start[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential(65501)}
+	cmd.Env = append(os.Environ(), "FIREDRILL_TEST_ROLE=server")
+	require.NoError(t, cmd.Start()) // and nobody waits for it
+	pid := cmd.Process.Pid
+	require.NoError(t, os.WriteFile(pidFile(t, m), []byte(strconv.Itoa(pid)), 0o644))
+	require.NoError(t, cmd.Process.Kill())
+	require.Eventually(t, func() bool {
+		q, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		return err == nil && strings.Contains(string(q), ") Z ")
+	}, waitFor, tick, "a zombie")
+
+	assert.False(t, status(t, c).Running)
+	assert.NoDirExists(t, fmt.Sprintf("/proc/%d", pid), "its exit status was taken")
+	require.NoError(t, c.Start(t.Context()))
+	assert.True(t, status(t, c).Running)
 }
