@@ -61,6 +61,18 @@ type Confirmer interface {
 	Confirm(ctx context.Context, t Target, u Undo) (witness string, err error)
 }
 
+// Holder is implemented by injectors that can tell, just before the revert,
+// whether the fault was in force all the time: an error says why not.
+type Holder interface {
+	Held(ctx context.Context, u Undo) error
+}
+
+// Wire is implemented by injectors that saw the traffic they acted on: Exchanges
+// yields every request since u was prepared, also after the revert.
+type Wire interface {
+	Exchanges(ctx context.Context, u Undo) iter.Seq2[timeline.Exchange, error]
+}
+
 // Client is the class of a probe's connections.
 type Client string
 
@@ -119,6 +131,13 @@ type LedgerKind interface {
 	// ReadBack yields every id on one member, ordered by writer and sequence; an
 	// id that is there twice is yielded twice.
 	ReadBack(ctx context.Context, c *topology.Component, runID string, from *topology.Member) iter.Seq2[ledger.ID, error]
+}
+
+// RequestKind is a ProbeKind that asks a model: its observations carry a Request.
+type RequestKind interface {
+	ProbeKind
+	// Op is what it asks for: chat, embedding or rerank.
+	Op() string
 }
 
 // Remedy is one kind of remediation with its parameters.

@@ -146,6 +146,6 @@ func (r *run) sample(n int64, due, start timeline.Offset, o Observation) timelin
 	}
 	return timeline.Sample{
 		Series: r.Index, N: n, Due: due, Start: start, End: r.clock.Now(),
-		Class: o.Class, By: o.By, Detail: cut(o.Detail), Stale: timeline.Offset(o.Stale),
+		Class: o.Class, By: o.By, Detail: cut(o.Detail), Stale: timeline.Offset(o.Stale), Request: o.Request,
 	}
 }

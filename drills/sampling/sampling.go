@@ -23,6 +23,8 @@ type Observation struct {
 	Detail string
 	// Stale is for how long an acknowledged write was not seen by a read.
 	Stale time.Duration
+	// Request is set by probes that ask a model; Class follows from its outcome.
+	Request *timeline.Request
 }
 
 // Observer looks at a service, once per call. Calls overlap. Observe returns by

@@ -107,6 +107,12 @@ type (
 		By    string `json:"by"`
 		Err   string `json:"error,omitempty"`
 	}
+	// Held says whether a fault was still in force when its revert began, for faults
+	// that can tell.
+	Held struct {
+		Fault string `json:"fault"`
+		Err   string `json:"error,omitempty"`
+	}
 	// Reverting marks the begin of a revert.
 	Reverting struct {
 		Fault string `json:"fault"`

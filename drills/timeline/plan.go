@@ -33,10 +33,14 @@ type Plan struct {
 
 // Objective is one target.
 type Objective struct {
-	// Name is "rto" or "rpo".
+	// Name is rto, rpo, or one of the objectives of requests: availability,
+	// fallback, first-token-p95, truncated, wrong-embeddings, answered-twice,
+	// fail-back.
 	Name      string        `json:"name"`
 	Component string        `json:"component"`
 	Target    time.Duration `json:"target_ns"`
+	// Limit is the target of an objective that is no duration: a share or a count.
+	Limit *float64 `json:"limit,omitempty"`
 }
 
 // Series is one probe seen by one class of client. Sample.Series is its index
@@ -61,6 +65,9 @@ type Series struct {
 	Ledger string `json:"ledger,omitempty"`
 	// Writes tells whether it writes to the ledger.
 	Writes bool `json:"writes,omitempty"`
+	// Op is what a probe that asks a model asks for (chat, embedding, rerank); ""
+	// for other probes.
+	Op string `json:"op,omitempty"`
 }
 
 // Name is "probe/client".

@@ -18,6 +18,8 @@ const (
 	Error       Class = "error"        // the server answered with an error
 	WrongAnswer Class = "wrong-answer" // the answer is not the expected one
 	Lagging     Class = "lagging"      // the answer is older than allowed
+	RateLimited Class = "rate-limited" // the service refuses more requests for now (429)
+	Truncated   Class = "truncated"    // the answer broke off, but looks like a success
 	NoData      Class = "no-data"      // the runner could not look: says nothing about the service
 )
 
@@ -43,4 +45,6 @@ type Sample struct {
 	Detail string `json:"x,omitempty"`
 	// Stale is for how long a read had not seen an acknowledged write; 0 = it had.
 	Stale Offset `json:"l,omitempty"`
+	// Request is set on samples of probes that ask a model.
+	Request *Request `json:"r,omitempty"`
 }

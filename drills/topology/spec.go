@@ -60,6 +60,26 @@ type Objectives struct {
 	// RPO is the recovery point objective; 0s means that not one acknowledged
 	// write may be lost.
 	RPO *spec.Duration `json:"rpo,omitempty"`
+	// Availability is the least share of requests, from the fault to the end of
+	// recovery's proof, whose answer begins (first token).
+	Availability *float64 `json:"availability,omitempty" jsonschema:"minimum=0,maximum=1"`
+	// Fallback is the least share of answers, while the fault is in force, that
+	// comes from the member that is next in order.
+	Fallback *float64 `json:"fallback,omitempty" jsonschema:"minimum=0,maximum=1"`
+	// FirstTokenP95 is the longest time to the first token of 95 % of the answers
+	// while the fault is in force.
+	FirstTokenP95 *spec.Duration `json:"firstTokenP95,omitempty"`
+	// Truncated is how many answers may break off and look like a success.
+	Truncated *int `json:"truncated,omitempty" jsonschema:"minimum=0"`
+	// WrongEmbeddings is how many embeddings may have another dimension or lie
+	// elsewhere than before.
+	WrongEmbeddings *int `json:"wrongEmbeddings,omitempty" jsonschema:"minimum=0"`
+	// AnsweredTwice is how many requests may be answered, and billed, by more than
+	// one member.
+	AnsweredTwice *int `json:"answeredTwice,omitempty" jsonschema:"minimum=0"`
+	// FailBack is how soon after the fault's end the member of first priority
+	// answers again, for good.
+	FailBack *spec.Duration `json:"failBack,omitempty"`
 }
 
 // ComponentSpec is one thing that can fail and recover: a database cluster, a
@@ -76,6 +96,9 @@ type ComponentSpec struct {
 	Objectives Objectives `json:"objectives,omitzero"`
 	// Members are the instances.
 	Members []MemberSpec `json:"members" jsonschema:"minItems=1"`
+	// FaultPoint stands on the wire between the members and what asks them, for
+	// faults in what they say (llm-fault, http-fault).
+	FaultPoint *FaultPointSpec `json:"faultPoint,omitempty"`
 	// With is what the kind needs beyond that.
 	With json.RawMessage `json:"with,omitempty"`
 }
@@ -94,6 +117,23 @@ type MemberSpec struct {
 	Control *ControlSpec `json:"control,omitempty"`
 	// User is the operating system user (name or number) that the member's
 	// processes run as; network faults on a shared host tell members apart by it.
+	User string `json:"user,omitempty"`
+}
+
+// FaultPointSpec is a reverse proxy of firedrill's own (firedrill faultpoint) that
+// passes everything on until a fault says otherwise.
+type FaultPointSpec struct {
+	// Socket is the path of the Unix socket that it is controlled through.
+	Socket string `json:"socket"`
+	// Listen is where what asks a member connects to instead: host:port by the
+	// member's name.
+	Listen map[string]string `json:"listen"`
+	// Upstream gives the URL of a member that is not http://ADDRESS
+	// ("https://api.example.com"), by the member's name.
+	Upstream map[string]string `json:"upstream,omitempty"`
+	// Control says how the process is started again when it died.
+	Control *ControlSpec `json:"control,omitempty"`
+	// User is the operating system user that it runs as.
 	User string `json:"user,omitempty"`
 }
 

@@ -35,6 +35,15 @@ type Component struct {
 	Members []*Member
 	Routes  []*Route
 	Adapter Adapter
+	// FaultPoint is nil when the file gives none.
+	FaultPoint *FaultPoint
+}
+
+// FaultPoint is an opened fault point.
+type FaultPoint struct {
+	Spec FaultPointSpec
+	// Control is nil when the file gives none.
+	Control Control
 }
 
 // Name returns the component's name.
@@ -200,6 +209,13 @@ func (k Kinds) OpenComponent(cs ComponentSpec, routes []RouteSpec) (*Component, 
 		}
 		c.Routes = append(c.Routes, r)
 	}
+	if cs.FaultPoint != nil {
+		p, err := k.OpenFaultPoint(cs)
+		if err != nil {
+			return nil, err
+		}
+		c.FaultPoint = p
+	}
 	build, err := k.Components.Build(cs.Kind, cs.With)
 	if err != nil {
 		return nil, fmt.Errorf("component %s: %w", cs.Name, err)
@@ -221,6 +237,20 @@ func (k Kinds) OpenControl(ms MemberSpec) (Control, error) {
 		return nil, fmt.Errorf("member %s: control: %w", ms.Name, err)
 	}
 	return c, nil
+}
+
+// OpenFaultPoint builds the fault point of a component that has one.
+func (k Kinds) OpenFaultPoint(cs ComponentSpec) (*FaultPoint, error) {
+	p := &FaultPoint{Spec: *cs.FaultPoint}
+	if p.Spec.Control == nil {
+		return p, nil
+	}
+	ctl, err := k.OpenControl(MemberSpec{Name: cs.Name + "'s fault point", Control: p.Spec.Control, User: p.Spec.User})
+	if err != nil {
+		return nil, fmt.Errorf("component %s: faultPoint: %w", cs.Name, err)
+	}
+	p.Control = ctl
+	return p, nil
 }
 
 // OpenRoute builds a route's router.
