@@ -132,7 +132,7 @@ func closeRecord(rec *timeline.Writer, dir string, c timeline.CleanedUp, interru
 	_, err := rec.Append(c)
 	err = errors.Join(err, rec.Seal())
 	files := map[string]string{}
-	for _, pattern := range []string{timeline.SamplesFile, "ledger.*"} {
+	for _, pattern := range []string{timeline.SamplesFile, timeline.ExchangesFile, "ledger.*"} {
 		paths, _ := filepath.Glob(filepath.Join(dir, pattern))
 		for _, p := range paths {
 			d, derr := timeline.FileDigest(p)

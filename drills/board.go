@@ -40,6 +40,8 @@ type liveSeries struct {
 	lastBad            timeline.Sample
 	last               timeline.Sample
 	spark              [60]sparkSecond
+	// home are those who answered in the baseline, by is who answered when last.
+	home, by map[string]timeline.Offset
 }
 
 type sparkSecond struct {
@@ -57,6 +59,7 @@ func newBoard(p timeline.Plan, c timeline.Clock) *board {
 	for _, s := range p.Series {
 		b.series = append(b.series, &liveSeries{
 			Series: s, tracker: sampling.NewTracker(s.Every, s.Timeout, p.Stable, 0),
+			home: map[string]timeline.Offset{}, by: map[string]timeline.Offset{},
 		})
 	}
 	go func() {
@@ -88,6 +91,12 @@ func (b *board) sample(s timeline.Sample) {
 	l := b.series[s.Series]
 	l.tracker.Add(s)
 	l.add(s)
+	if s.By != "" && s.Class.Good() {
+		l.by[s.By] = max(l.by[s.By], s.Start)
+		if b.now == timeline.PhaseBaseline {
+			l.home[s.By] = s.Start
+		}
+	}
 	if l.Writes && s.Class.Good() {
 		b.acked++
 	}
@@ -183,6 +192,33 @@ func (b *board) badSince(since timeline.Offset) string {
 		}
 	}
 	return ""
+}
+
+// home tells whether the requests of a component are answered by those who
+// answered them in the baseline, all of them and nobody else, for long enough.
+func (b *board) home(component string, since timeline.Offset) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	from := b.clock.Now() - timeline.Offset(b.plan.Stable.For)
+	for _, l := range b.series {
+		if l.Op == "" || l.Component != component || !runsThrough(l.Mode) {
+			continue
+		}
+		if from < since {
+			return false
+		}
+		for by, at := range l.by {
+			if _, ok := l.home[by]; !ok && at >= from {
+				return false
+			}
+		}
+		for by := range l.home {
+			if l.by[by] < from {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // outage is for how long a probe has been failing in any client class.

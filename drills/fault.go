@@ -17,6 +17,8 @@ import (
 const (
 	// confirmWithin is how long a witness has to see a fault act.
 	confirmWithin = 15 * time.Second
+	// heldWithin is how long a fault has to say whether it is still in force.
+	heldWithin = 2 * time.Second
 	// defaultSlack is what a fault's time to live exceeds its planned time by.
 	defaultSlack = 30 * time.Second
 )
@@ -153,6 +155,7 @@ func (r *run) revertFault(ctx context.Context, m *made) error {
 		return nil
 	}
 	if m.Sort == sortFault {
+		r.held(ctx, m)
 		r.note(timeline.Reverting{Fault: m.Name})
 	}
 	err := r.reverse(ctx, m, undoer{plugins: r.o.Plugins})
@@ -161,6 +164,18 @@ func (r *run) revertFault(ctx context.Context, m *made) error {
 		r.board.faultOff(m.Name)
 	}
 	return err
+}
+
+// held asks a fault that can tell whether it was in force until now.
+func (r *run) held(ctx context.Context, m *made) {
+	inj, err := r.o.Plugins.Injectors.Build(m.Kind, m.With)
+	h, ok := inj.(Holder)
+	if err != nil || !ok {
+		return // the revert will say what is wrong
+	}
+	ctx, cancel := context.WithTimeout(ctx, heldWithin)
+	defer cancel()
+	r.note(timeline.Held{Fault: m.Name, Err: text(h.Held(ctx, Undo{Says: m.Says, Data: m.Undo}))})
 }
 
 // doing is what a fault does, for people: its kind, its parameters, its undo.

@@ -49,8 +49,30 @@ func (r *run) steady(ctx context.Context) error {
 	if !r.board.stable(since) && !r.hurried() && r.unrecorded() == nil {
 		return fmt.Errorf("the steady state did not come back within %s: %s", steadyWithin, r.board.badSince(since))
 	}
+	return r.failBack(ctx, since)
+}
+
+// failBack waits, where the time for it is judged, until requests are answered by
+// those who answered them before the fault. That it does not come about is no
+// undo that failed: it is for the verdict.
+func (r *run) failBack(ctx context.Context, since timeline.Offset) error {
+	for _, o := range r.d.Plan.Objectives {
+		if o.Name != "fail-back" {
+			continue
+		}
+		giveUp := since + timeline.Offset(o.Target+r.d.Plan.Stable.For+failBackSpare)
+		if err := r.until(ctx, giveUp, func() bool {
+			return r.board.home(o.Component, since) || r.hurried() || r.unrecorded() != nil
+		}); err != nil {
+			return fmt.Errorf("wait for the fail-back of %s: %w", o.Component, err)
+		}
+	}
 	return nil
 }
+
+// failBackSpare is how much longer than its target a fail-back is waited for, so
+// that one that is late is seen to be.
+const failBackSpare = 2 * time.Second
 
 // auditRecovered reads the ledgers back from every survivor, while the faulted
 // members are still out.
@@ -182,10 +204,11 @@ func (r *run) pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// sweep ends the sampling and removes what the ledgers made on the servers.
+// sweep ends the sampling, fetches what was seen on the wire, and removes what the ledgers made on the servers.
 func (r *run) sweep(ctx context.Context) error {
 	r.stopSampling()
 	_ = r.ledgers.close() // unrecorded says so
+	r.collectExchanges(ctx)
 	var err error
 	for _, m := range slices.Backward(r.intents()) {
 		if !m.undone && m.Sort == sortLedger {

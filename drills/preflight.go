@@ -24,6 +24,9 @@ func (r *run) preflight(ctx context.Context) error {
 		fmt.Errorf("%w: preflight: not done within %s: something does not answer", ErrAborted, preflightWithin))
 	defer cancel()
 	for _, c := range r.d.Components() {
+		if err := startFaultPoint(ctx, c); err != nil {
+			return fmt.Errorf("%w: preflight: %w", ErrAborted, err)
+		}
 		state, err := r.discover(ctx, c)
 		if err == nil {
 			err = r.d.whole(ctx, c, state)
@@ -57,6 +60,19 @@ func (r *run) preflight(ctx context.Context) error {
 		return err
 	}
 	return r.prepareLedgers(ctx)
+}
+
+// startFaultPoint starts a component's fault point, unless it runs. It stays when
+// the drill is over: what asks the members goes through it, and it passes
+// everything on.
+func startFaultPoint(ctx context.Context, c *topology.Component) error {
+	if c.FaultPoint == nil || c.FaultPoint.Control == nil {
+		return nil
+	}
+	if err := c.FaultPoint.Control.Start(ctx); err != nil {
+		return fmt.Errorf("fault point of component %s: %w", c.Name(), err)
+	}
+	return nil
 }
 
 // Components are those that the drill's faults and probes name, in the order of

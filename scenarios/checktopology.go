@@ -1,5 +1,7 @@
 package scenarios
 
+import "slices"
+
 // checkTopology notes what is wrong between the parts of a topology.
 func (d *document) checkTopology() {
 	s := d.root.get("spec")
@@ -7,11 +9,31 @@ func (d *document) checkTopology() {
 	components := d.unique(s.get("components"))
 	for _, c := range s.get("components").list() {
 		d.checkMembers(c.get("members"), sites)
+		d.checkFaultPoint(c)
 	}
 	d.unique(s.get("routes"))
 	for _, r := range s.get("routes").list() {
 		d.refers(r.get("component"), "component", components)
 		d.checkAddress(r.get("address"))
+	}
+}
+
+// checkFaultPoint notes a fault point that stands in front of nobody, or nowhere.
+func (d *document) checkFaultPoint(c *node) {
+	var names []string
+	for _, m := range c.get("members").list() {
+		names = append(names, m.get("name").str())
+	}
+	p := c.get("faultPoint")
+	for _, what := range []string{"listen", "upstream"} {
+		for _, f := range p.get(what).mapping() {
+			if !slices.Contains(names, f.name) {
+				d.keyProblem(&f, "component %s has no member %q: %s", c.get("name").str(), f.name, suggest(f.name, names))
+			}
+			if what == "listen" {
+				d.checkAddress(f.value)
+			}
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"firedrill/drills/kind"
 	"firedrill/drills/timeline"
 	"firedrill/drills/topology"
+	"firedrill/drills/topology/llm"
 )
 
 // Compile turns a scenario into a drill on a topology: every reference resolved,
@@ -101,10 +102,27 @@ func (c *compiler) plan() {
 		Stable:   timeline.Stable{For: s.Stable.For.Std(), Samples: s.Stable.Samples, Share: s.Stable.Share},
 		Baseline: s.Baseline.Std(), HealAfter: s.HealAfter.Std(), Longest: s.Limits.Duration.Std(),
 	}
+	for _, of := range c.top.Components {
+		c.drill.Plan.Prices = append(c.drill.Plan.Prices, prices(of)...)
+	}
 	c.drill.Limits = drills.Limits{Members: s.Limits.Members, Sites: s.Limits.Sites}
 	for _, stop := range s.StopConditions {
 		c.drill.Stops = append(c.drill.Stops, drills.StopCondition{Probe: stop.Probe, Outage: stop.Outage.Std()})
 	}
+}
+
+// prices are what the members of an llm component ask for, where the file says so.
+func prices(of *topology.Component) (out []timeline.Price) {
+	cfg, err := llm.ConfigOf(of)
+	if err != nil {
+		return nil // of another kind
+	}
+	for _, m := range of.Members {
+		if p := cfg.Vendors[m.Name()].Price; p != (llm.Price{}) {
+			out = append(out, timeline.Price{Component: of.Name(), Member: m.Name(), In: p.In, Out: p.Out})
+		}
+	}
+	return out
 }
 
 // sources keeps the two files as they were read.

@@ -21,22 +21,31 @@ func (c *compiler) objectives() {
 		watched[s.Component] = watched[s.Component] || s.Judged
 		written[s.Component] = written[s.Component] || s.Writes
 	}
+	asked := c.asked()
 	general := c.file.Spec.Objectives.Objectives
 	for _, of := range c.top.Components {
 		name := of.Name()
 		o, t := own[name], of.Spec.Objectives
 		c.objective("rto", name, watched[name], o.RTO, general.RTO, t.RTO)
 		c.objective("rpo", name, written[name], o.RPO, general.RPO, t.RPO)
+		for _, r := range requestObjectives {
+			c.requests(r, name, asked[name], o, general, t)
+		}
 	}
 	// Probes that have just an address are judged together.
 	c.objective("rto", "", watched[""], general.RTO)
 	if sound && len(c.problems) == 0 {
-		c.measurable(general, written)
+		c.measurable(general, written, asked)
 	}
 }
 
 // measurable notes what would leave the drill without a judgement.
-func (c *compiler) measurable(general topology.Objectives, written map[string]bool) {
+func (c *compiler) measurable(general topology.Objectives, written map[string]bool, asked map[string]map[string]bool) {
+	for _, r := range requestObjectives {
+		if d, l := r.target(general); (d != nil || l != nil) && !measures(r, asked) {
+			c.problem(c.at("objectives", r.field), "nothing measures it: no probe %s", r.needs())
+		}
+	}
 	writers := false
 	for _, w := range written {
 		writers = writers || w
@@ -78,6 +87,12 @@ func (c *compiler) explicit(n *node, of *topology.Component, o topology.Objectiv
 	series := c.drill.Plan.Series
 	if o.RTO != nil && !slices.ContainsFunc(series, func(s timeline.Series) bool { return isOf(s) && s.Judged }) {
 		c.problem(n.at("rto"), "nothing measures it: no probe that decides recovery looks at %s", of.Name())
+	}
+	asked := c.asked()[of.Name()]
+	for _, r := range requestObjectives {
+		if d, l := r.target(o); (d != nil || l != nil) && !r.measured(asked) {
+			c.problem(n.at(r.field), "nothing measures it: no probe on %s %s", of.Name(), r.needs())
+		}
 	}
 	if o.RPO != nil && !slices.ContainsFunc(series, func(s timeline.Series) bool { return isOf(s) && s.Writes }) {
 		c.problem(n.at("rpo"), "nothing measures it: no probe writes a ledger on %s", of.Name())

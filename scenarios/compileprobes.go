@@ -39,6 +39,9 @@ func (c *compiler) probe(i int, p Probe, k drills.ProbeKind) {
 		Concurrency: concurrency(p.Every.Std(), p.Timeout.Std()), Mode: p.Mode,
 		Judged: !p.Inform && (p.Mode == "Continuous" || p.Mode == "OnChaos"), Ledger: p.Ledger,
 	}
+	if asks, ok := k.(drills.RequestKind); ok {
+		series.Op = asks.Op()
+	}
 	step := drills.SeriesStep{Kind: k}
 	if !c.subject(i, p, &series, &step) {
 		return

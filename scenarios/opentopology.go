@@ -25,6 +25,12 @@ func (f *TopologyFile) Open(k topology.Kinds) (*topology.Topology, error) {
 		if !openMembers(d, n, cs, k) {
 			continue
 		}
+		if cs.FaultPoint != nil {
+			if _, err := k.OpenFaultPoint(cs); err != nil {
+				d.problem(n.at("faultPoint", "control", "with"), "%v", err)
+				continue
+			}
+		}
 		c, err := k.OpenComponent(cs, routes)
 		if err != nil {
 			d.problem(n.at("with"), "%v", err)

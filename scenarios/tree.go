@@ -74,6 +74,14 @@ func (n *node) list() []*node {
 	return n.items
 }
 
+// mapping returns the fields of a mapping.
+func (n *node) mapping() []field {
+	if n == nil {
+		return nil
+	}
+	return n.fields
+}
+
 // str returns a scalar's string, "" for anything else.
 func (n *node) str() string {
 	if n == nil {

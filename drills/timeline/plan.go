@@ -23,6 +23,8 @@ type Plan struct {
 	Faults     []PlannedFault  `json:"faults"`
 	Remedies   []PlannedRemedy `json:"remedies,omitempty"`
 	Stable     Stable          `json:"stable"`
+	// Prices are what members ask for, where the topology says so.
+	Prices []Price `json:"prices,omitempty"`
 	// Baseline is how long the A/A stretch lasts before the first fault.
 	Baseline time.Duration `json:"baseline_ns"`
 	// HealAfter is how long the topology may heal itself before the runner acts.
@@ -41,6 +43,15 @@ type Objective struct {
 	Target    time.Duration `json:"target_ns"`
 	// Limit is the target of an objective that is no duration: a share or a count.
 	Limit *float64 `json:"limit,omitempty"`
+}
+
+// Price is what a member of a component asks for a million tokens, in any
+// currency.
+type Price struct {
+	Component string  `json:"component"`
+	Member    string  `json:"member"`
+	In        float64 `json:"in"`
+	Out       float64 `json:"out"`
 }
 
 // Series is one probe seen by one class of client. Sample.Series is its index

@@ -50,6 +50,7 @@ var payloads = func() map[string]reflect.Type {
 		Injecting{},
 		Injected{},
 		Confirmed{},
+		Held{},
 		Reverting{},
 		Reverted{},
 		Detected{},
@@ -172,6 +173,30 @@ func FileDigest(path string) (string, error) {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// ReadExchanges reads what fault points saw on the wire; known is false if the
+// record has no such file.
+func (r *Record) ReadExchanges() (out []Exchange, known bool, err error) {
+	f, err := os.Open(filepath.Join(r.Dir, ExchangesFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("read exchanges: %w", err)
+	}
+	defer f.Close()
+	for d := json.NewDecoder(f); ; {
+		var x Exchange
+		err := d.Decode(&x)
+		if errors.Is(err, io.EOF) {
+			return out, true, nil
+		}
+		if err != nil {
+			return nil, false, fmt.Errorf("read exchanges: %w", err)
+		}
+		out = append(out, x)
+	}
 }
 
 // ReadSamples reads all samples, one slice for each series, each sorted by

@@ -18,6 +18,8 @@ import (
 const (
 	EventsFile  = "run.jsonl"
 	SamplesFile = "samples.jsonl"
+	// ExchangesFile is what fault points saw on the wire; not every drill has one.
+	ExchangesFile = "exchanges.jsonl"
 )
 
 // Writer appends to a run record. Its methods may be called concurrently. An

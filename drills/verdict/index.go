@@ -46,6 +46,9 @@ type fault struct {
 	reverted  *timeline.Offset
 	outcome   string
 	err       string
+	// lapsed says why the fault was not in force until its revert; "" if it was, or
+	// cannot tell.
+	lapsed string
 }
 
 // effective is the interval in which the fault became effective; ok is false if
@@ -137,6 +140,8 @@ func (x *index) faultEvent(m timeline.Moment, journaled map[string]timeline.Offs
 				f.confirmed = &at
 			}
 		})
+	case timeline.Held:
+		x.fault(p.Fault, func(f *fault) { f.lapsed = p.Err })
 	case timeline.Reverting:
 		x.fault(p.Fault, func(f *fault) { f.reverting = &at })
 	case timeline.Reverted:

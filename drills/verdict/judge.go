@@ -26,6 +26,9 @@ func Judge(rec *timeline.Record) (Result, error) {
 	if err := j.judgeLedgers(); err != nil {
 		return Result{}, fmt.Errorf("judge %s: %w", rec.Dir, err)
 	}
+	if err := j.judgeRequests(samples); err != nil {
+		return Result{}, fmt.Errorf("judge %s: %w", rec.Dir, err)
+	}
 	j.judgeRemedies()
 	j.judgeObjectives()
 	j.judgeRejoin()
@@ -49,6 +52,8 @@ type judge struct {
 	// invalid are the reasons why nothing can be concluded.
 	invalid []string
 	points  []ackPoint
+	// requests are the samples that asked a model, by component.
+	requests map[string]*requests
 }
 
 func (j *judge) header() Result {

@@ -22,6 +22,9 @@ func (j *judge) judgeFaults() {
 		} else {
 			j.invalid = append(j.invalid, fmt.Sprintf("no witness confirmed fault %s: %s", f.Fault, f.err))
 		}
+		if f.lapsed != "" {
+			j.invalid = append(j.invalid, fmt.Sprintf("fault %s was not in force until it was reverted: %s", f.Fault, f.lapsed))
+		}
 		j.res.Faults = append(j.res.Faults, r)
 	}
 	for _, p := range j.plan.Faults {

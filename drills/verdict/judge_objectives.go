@@ -10,14 +10,14 @@ import (
 // judgeObjectives compares every target with what was measured.
 func (j *judge) judgeObjectives() {
 	for _, o := range j.plan.Objectives {
-		r := ObjectiveResult{Name: o.Name, Component: o.Component, Target: o.Target.Seconds(), Verdict: Inconclusive}
+		r := ObjectiveResult{Name: o.Name, Component: o.Component, Target: o.Target.Seconds(), Limit: o.Limit, Verdict: Inconclusive}
 		switch o.Name {
 		case "rto":
 			j.judgeRTO(&r)
 		case "rpo":
 			j.judgeRPO(&r)
 		default:
-			r.Why = "unknown objective"
+			j.judgeRequestObjective(&r)
 		}
 		j.res.Objectives = append(j.res.Objectives, r)
 	}
@@ -61,7 +61,7 @@ func (j *judge) judgeRTO(r *ObjectiveResult) {
 		r.Why = "no recovery was measured"
 	case r.Actual.Hi == nil:
 		r.Verdict = Missed
-		r.Why = fmt.Sprintf("%s had not recovered %s after the fault, when the drill stopped waiting", r.Series, si.Duration(r.Actual.Lo))
+		r.Why = fmt.Sprintf("%s had not recovered %s after the fault, when the drill stopped waiting%s", r.Series, si.Duration(r.Actual.Lo), j.partly(r.Series))
 	case *r.Actual.Hi <= target.Seconds():
 		r.Verdict = Met
 		r.Why = fmt.Sprintf("recovered in %s against a target of %s (slowest: %s)", si.Interval(r.Actual.Lo, r.Actual.Hi), si.Duration(r.Target), r.Series)

@@ -98,6 +98,7 @@ func (j *judge) probeResult(sj seriesJudged) ProbeResult {
 			r.Total.Hi = nil
 		}
 	}
+	r.Partial = j.partial(sj)
 	for _, f := range sj.recovery {
 		if sec := f.seconds(); r.Recovery == nil || slower(sec, *r.Recovery) {
 			r.Recovery = &sec

@@ -125,6 +125,9 @@ func (j *judge) sentence() string {
 			parts = append(parts, fmt.Sprintf("%s of %s acknowledged writes lost", si.Count(l.Lost+l.Vanished), si.Count(l.Acknowledged)))
 		}
 	}
+	for _, rs := range r.Requests {
+		parts = append(parts, rs.words())
+	}
 	for _, rj := range r.Rejoin {
 		for _, m := range slices.Sorted(maps.Keys(rj.KeptOut)) {
 			parts = append(parts, m+" was kept out")
@@ -140,6 +143,18 @@ func (j *judge) sentence() string {
 	}
 	s := strings.Join(parts, "; ") + "."
 	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// words sums up in half a sentence what came of the requests.
+func (r RequestsResult) words() string {
+	if r.Whole == r.Requests {
+		return fmt.Sprintf("all %s requests were answered whole", si.Count(r.Requests))
+	}
+	out := fmt.Sprintf("%s of %s requests were not answered whole", si.Count(r.Requests-r.Whole), si.Count(r.Requests))
+	if r.Truncated > 0 {
+		out += fmt.Sprintf(", %s of them broke off and looked like a success", si.Count(r.Truncated))
+	}
+	return out
 }
 
 func (j *judge) recoveredWords(o ObjectiveResult) string {

@@ -52,6 +52,7 @@ type Result struct {
 	Remedies   []RemedyResult    `json:"remedies"`
 	Probes     []ProbeResult     `json:"probes"`
 	Ledgers    []LedgerResult    `json:"ledgers"`
+	Requests   []RequestsResult  `json:"requests,omitempty"`
 	Rejoin     []RejoinResult    `json:"rejoin"`
 	Baseline   BaselineResult    `json:"baseline"`
 	Cleanup    Cleanup           `json:"cleanup"`
@@ -85,11 +86,17 @@ type Instants struct {
 
 // ObjectiveResult compares one target with what was measured.
 type ObjectiveResult struct {
-	// Name is rto, rpo or rejoin.
+	// Name is rto, rpo, rejoin, or one of the objectives of requests: availability,
+	// fallback, first-token-p95, truncated, wrong-embeddings, answered-twice,
+	// fail-back.
 	Name      string   `json:"name"`
 	Component string   `json:"component"`
 	Target    float64  `json:"target_s"`
 	Actual    *Seconds `json:"actual"`
+	// Limit and Measured are target and actual of an objective that is no duration:
+	// a share (at least) or a count (at most).
+	Limit    *float64 `json:"limit,omitempty"`
+	Measured *float64 `json:"measured,omitempty"`
 	// Verdict is met, missed or inconclusive.
 	Verdict string `json:"verdict"`
 	// Lost is the number of acknowledged writes lost (rpo).
@@ -173,6 +180,8 @@ type ProbeResult struct {
 	RoundTrip float64        `json:"round_trip_p50_s"`
 	Classes   map[string]int `json:"classes"`
 	Outages   []Outage       `json:"outages"`
+	// Partial are the stretches in which some requests failed and others did not.
+	Partial []PartialResult `json:"partial,omitempty"`
 	// Total is the summed length of all outages.
 	Total Seconds `json:"total_outage"`
 	// Recovery is the time from the fault until this series was stable again.

@@ -1,0 +1,73 @@
+package drills
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"firedrill/drills/timeline"
+)
+
+// exchangesWithin bounds the fetching of what the faults saw on the wire.
+const exchangesWithin = 30 * time.Second
+
+// collectExchanges writes down every request that the faults' fault points saw.
+// Without them nobody can say what was answered, and billed, twice; the rest of
+// the drill stands.
+func (r *run) collectExchanges(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, exchangesWithin)
+	defer cancel()
+	var wires []*made
+	for _, m := range r.intents() {
+		if m.Sort != sortFault {
+			continue
+		}
+		if inj, err := r.o.Plugins.Injectors.Build(m.Kind, m.With); err == nil {
+			if _, ok := inj.(Wire); ok {
+				wires = append(wires, m)
+			}
+		}
+	}
+	if len(wires) == 0 {
+		return
+	}
+	if err := r.writeExchanges(ctx, wires); err != nil {
+		r.caveat("what went over the wire is not known in full: %v", err)
+	}
+}
+
+func (r *run) writeExchanges(ctx context.Context, wires []*made) (err error) {
+	f, err := os.Create(filepath.Join(r.o.Dir, timeline.ExchangesFile))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	w := bufio.NewWriter(f)
+	enc := json.NewEncoder(w)
+	seen := map[string]bool{} // two faults on one fault point saw the same
+	for _, m := range wires {
+		inj, err := r.o.Plugins.Injectors.Build(m.Kind, m.With)
+		if err != nil {
+			return err
+		}
+		for x, err := range inj.(Wire).Exchanges(ctx, Undo{Says: m.Says, Data: m.Undo}) {
+			if err != nil {
+				return fmt.Errorf("fault %s: %w", m.Name, err)
+			}
+			key := fmt.Sprint(x.Member, x.From.UnixNano(), x.ID)
+			if seen[key] {
+				continue
+			}
+			seen[key] = true
+			if err := enc.Encode(x); err != nil {
+				return err
+			}
+		}
+	}
+	return errors.Join(w.Flush(), f.Sync())
+}

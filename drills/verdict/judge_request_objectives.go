@@ -1,0 +1,163 @@
+package verdict
+
+import (
+	"fmt"
+	"time"
+
+	"firedrill/drills/si"
+	"firedrill/drills/timeline"
+)
+
+// judgeRequestObjective compares a target of requests with what was counted.
+func (j *judge) judgeRequestObjective(r *ObjectiveResult) {
+	rs := j.requests[r.Component]
+	switch {
+	case rs == nil || len(rs.asked) == 0:
+		r.Why = "no request was sent"
+	case !rs.faulted:
+		r.Why = "no fault on " + r.Component + " was proven"
+	case r.Name == "availability":
+		rs.judgeAvailability(r)
+	case r.Name == "fallback":
+		rs.judgeFallback(r)
+	case r.Name == "first-token-p95":
+		rs.judgeFirstToken(r)
+	case r.Name == "truncated":
+		rs.judgeCount(r, rs.since(timeline.Cut, ""), "answers broke off and looked like a success")
+	case r.Name == "wrong-embeddings":
+		rs.judgeCount(r, rs.since(timeline.Wrong, "embedding"), "embeddings were not those of the model that was asked for")
+	case r.Name == "answered-twice":
+		rs.judgeTwice(r)
+	case r.Name == "fail-back":
+		rs.judgeFailBack(r)
+	default:
+		r.Why = "unknown objective"
+	}
+}
+
+// atLeast judges a share.
+func (r *ObjectiveResult) atLeast(part, whole uint64, what string) {
+	if whole == 0 {
+		r.Why = "no request was " + what
+		return
+	}
+	share := float64(part) / float64(whole)
+	r.Measured, r.Verdict = &share, Missed
+	if r.Limit != nil && share >= *r.Limit {
+		r.Verdict = Met
+	}
+	r.Why = fmt.Sprintf("%s of %s requests (%s) were %s; at least %s is asked for",
+		si.Count(part), si.Count(whole), percent(share), what, percent(*r.Limit))
+}
+
+// percent writes a share so that no rounding makes it look met.
+func percent(share float64) string {
+	text := fmt.Sprintf("%.2f", float64(int(share*10000+1e-9))/100)
+	for text[len(text)-1] == '0' {
+		text = text[:len(text)-1]
+	}
+	if text[len(text)-1] == '.' {
+		text = text[:len(text)-1]
+	}
+	return text + " %"
+}
+
+// judgeAvailability counts the requests of the fault's time whose answer began.
+func (rs *requests) judgeAvailability(r *ObjectiveResult) {
+	during := rs.Stages[1]
+	r.atLeast(during.Begun, during.Requests, "answered, or began to be, while the fault was in force")
+}
+
+// judgeFallback counts who answered once the fault was proven.
+func (rs *requests) judgeFallback(r *ObjectiveResult) {
+	if rs.Expected == "" {
+		r.Why, r.Verdict = "every member of "+r.Component+" was faulted: there is none to fall back to", Missed
+		return
+	}
+	var by, all uint64
+	for _, a := range rs.asked {
+		if a.Start < rs.effective || a.Start >= rs.reverting || a.Request.Outcome != timeline.Whole {
+			continue
+		}
+		all++
+		if a.By == rs.Expected {
+			by++
+		}
+	}
+	if all == 0 {
+		r.Why, r.Verdict = "nobody answered while the fault was in force", Missed
+		return
+	}
+	r.atLeast(by, all, "answered by "+rs.Expected+", which is next in order")
+}
+
+// judgeFirstToken compares the time that 95 % of the answers took to begin.
+func (rs *requests) judgeFirstToken(r *ObjectiveResult) {
+	p95 := rs.Stages[1].FirstTokenP95
+	if p95 == nil {
+		r.Why, r.Verdict = "no answer began while the fault was in force", Missed
+		return
+	}
+	r.Actual = &Seconds{Lo: *p95, Hi: p95}
+	r.Verdict = Met
+	if *p95 > r.Target {
+		r.Verdict = Missed
+	}
+	r.Why = fmt.Sprintf("95 %% of the answers began within %s while the fault was in force (half of them within %s); target %s",
+		si.Duration(*p95), si.Duration(*rs.Stages[1].FirstTokenP50), si.Duration(r.Target))
+}
+
+// since counts the requests from the first fault on that ended in a way.
+func (rs *requests) since(o timeline.Outcome, op string) (n uint64) {
+	for _, a := range rs.asked {
+		if a.Start >= rs.from && a.Request.Outcome == o && (op == "" || a.series.Op == op) {
+			n++
+		}
+	}
+	return n
+}
+
+// judgeCount compares a count with the most that is allowed.
+func (rs *requests) judgeCount(r *ObjectiveResult, n uint64, what string) {
+	measured := float64(n)
+	r.Measured, r.Verdict = &measured, Missed
+	if r.Limit != nil && measured <= *r.Limit {
+		r.Verdict = Met
+	}
+	r.Why = fmt.Sprintf("%s %s; at most %.0f allowed", si.Count(n), what, *r.Limit)
+}
+
+func (rs *requests) judgeTwice(r *ObjectiveResult) {
+	if rs.AnsweredTwice == nil {
+		r.Why = "no fault point saw the traffic: whether a request was answered twice is not known"
+		return
+	}
+	rs.judgeCount(r, *rs.AnsweredTwice, "requests were answered, and billed, more than once")
+}
+
+// judgeFailBack compares the time until the members of before answered again.
+func (rs *requests) judgeFailBack(r *ObjectiveResult) {
+	r.Actual = rs.FailBack
+	flapped := ""
+	if rs.Flaps > 0 {
+		flapped = fmt.Sprintf("; it went to others again %d times in between", rs.Flaps)
+	}
+	target := time.Duration(r.Target * float64(time.Second)).Seconds()
+	switch {
+	case r.Actual == nil:
+		r.Why = "who answered before the fault is not known"
+	case r.Actual.Hi == nil:
+		r.Verdict = Missed
+		r.Why = fmt.Sprintf("the members of before did not answer again for good while the drill looked%s", flapped)
+	case rs.Flaps > 0:
+		r.Verdict, r.Why = Missed, "requests did not go back for good at once"+flapped
+	case *r.Actual.Hi <= target:
+		r.Verdict = Met
+		r.Why = fmt.Sprintf("the members of before answered again within %s of the fault's end; target %s", si.Duration(*r.Actual.Hi), si.Duration(r.Target))
+	case r.Actual.Lo > target:
+		r.Verdict = Missed
+		r.Why = fmt.Sprintf("the members of before answered again %s after the fault's end; target %s", si.Interval(r.Actual.Lo, r.Actual.Hi), si.Duration(r.Target))
+	default:
+		r.Why = fmt.Sprintf("the target of %s lies within the bounds of the measurement (%s): sample faster", si.Duration(r.Target), si.Interval(r.Actual.Lo, r.Actual.Hi))
+	}
+}
