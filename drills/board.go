@@ -42,6 +42,7 @@ type liveSeries struct {
 	spark              [60]sparkSecond
 	// home are those who answered in the baseline, by is who answered when last.
 	home, by map[string]timeline.Offset
+	lastBy   string
 }
 
 type sparkSecond struct {
@@ -92,7 +93,7 @@ func (b *board) sample(s timeline.Sample) {
 	l.tracker.Add(s)
 	l.add(s)
 	if s.By != "" && s.Class.Good() {
-		l.by[s.By] = max(l.by[s.By], s.Start)
+		l.by[s.By], l.lastBy = max(l.by[s.By], s.Start), s.By
 		if b.now == timeline.PhaseBaseline {
 			l.home[s.By] = s.Start
 		}

@@ -40,6 +40,8 @@ type SeriesLive struct {
 	Since      time.Duration
 	LastClass  string
 	LastDetail string
+	// By is who gave the last good answer, for probes that ask a model.
+	By string
 	// Spark is the last 60 seconds, oldest first: 0 no samples, 1 good, 2 partly
 	// bad, 3 bad.
 	Spark []uint8

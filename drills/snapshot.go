@@ -108,6 +108,9 @@ var next = map[string]string{
 
 func (l *liveSeries) live(now timeline.Offset) SeriesLive {
 	v := SeriesLive{Name: l.Name(), State: "no-data", LastClass: string(l.last.Class), LastDetail: l.last.Detail}
+	if l.Op != "" {
+		v.By = l.lastBy
+	}
 	switch {
 	case l.bad > 0 && l.badLast >= l.goodLast:
 		v.State, v.Since = "bad", time.Duration(now-l.badFrom)

@@ -11,7 +11,6 @@ import (
 
 	"firedrill/drills"
 	"firedrill/drills/remedies"
-	"firedrill/drills/timeline"
 	"firedrill/drills/topology/builtin"
 	"firedrill/injectors"
 	"firedrill/probes"
@@ -21,7 +20,7 @@ import (
 // The library is tested with the real plug-ins.
 func plugins() (drills.Catalogues, scenarios.Kinds) {
 	t := builtin.Kinds()
-	c := drills.Catalogues{Injectors: injectors.All(t), Probes: probes.All(), Remedies: remedies.All(), Topology: t}
+	c := drills.Catalogues{Injectors: injectors.All(t), Probes: probes.All(), Remedies: remedies.All(t), Topology: t}
 	return c, scenarios.Kinds{
 		Faults: c.Injectors.Entries(), Probes: c.Probes.Entries(), Remedies: c.Remedies.Entries(),
 		Components: t.Components.Entries(), Controls: t.Controls.Entries(), Routes: t.Routes.Entries(),
@@ -30,17 +29,13 @@ func plugins() (drills.Catalogues, scenarios.Kinds) {
 
 func TestLibraryFitsALab(t *testing.T) {
 	c, k := plugins()
-	lab, err := scenarios.LoadTopology("testdata/good/lab-topology.yaml", k)
-	require.NoError(t, err)
-	example, err := scenarios.LoadTopology("library/topology.yaml", k)
-	require.NoError(t, err)
 	files, err := fs.Glob(scenarios.Library(), "*.yaml")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
 	readme, err := fs.ReadFile(scenarios.Library(), "README.md")
 	require.NoError(t, err)
 	for _, file := range files {
-		if file == "topology.yaml" {
+		if strings.HasPrefix(file, "topology") {
 			continue
 		}
 		t.Run(file, func(t *testing.T) {
@@ -49,16 +44,39 @@ func TestLibraryFitsALab(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, name, f.Metadata.Name)
 			assert.Contains(t, string(readme), "`"+name+"`")
-			for _, top := range []*scenarios.TopologyFile{lab, example} {
+			family, _, _ := strings.Cut(name, "-")
+			of := fits[family]
+			require.NotEmpty(t, of.topologies, "which topologies does %s fit?", name)
+			for _, path := range of.topologies {
+				top, err := scenarios.LoadTopology(path, k)
+				require.NoError(t, err)
 				d, err := scenarios.Compile(f, top, c)
 				require.NoError(t, err)
-				assert.Equal(t, []timeline.Objective{
-					{Name: "rto", Component: "orders-db", Target: 30 * time.Second},
-					{Name: "rpo", Component: "orders-db", Target: 0},
-				}, d.Plan.Objectives)
+				var names []string
+				for _, o := range d.Plan.Objectives {
+					names = append(names, o.Component+" "+o.Name)
+				}
+				assert.Equal(t, of.objectives, names)
+				assert.Equal(t, 30*time.Second, d.Plan.Objectives[0].Target)
 			}
 		})
 	}
+}
+
+// fits are the topologies that each family of scenarios must fit, and what is
+// judged there.
+var fits = map[string]struct{ topologies, objectives []string }{
+	"mysql": {
+		[]string{"testdata/good/lab-topology.yaml", "library/topology.yaml"},
+		[]string{"orders-db rto", "orders-db rpo"},
+	},
+	"llm": {
+		[]string{"library/topology-llm.yaml"},
+		[]string{
+			"models rto", "models availability", "models fallback", "models first-token-p95",
+			"models truncated", "models wrong-embeddings", "models fail-back",
+		},
+	},
 }
 
 func TestPrimaryLossMeasuresWhatClientsGet(t *testing.T) {

@@ -8,10 +8,12 @@ import (
 	"firedrill/drills"
 	"firedrill/drills/kind"
 	"firedrill/drills/spec"
+	"firedrill/drills/topology"
 )
 
-// All is the catalogue of remedies.
-func All() kind.Catalogue[drills.Remedy] {
+// All is the catalogue of remedies. Those whose undo opens a route anew, in another
+// process maybe, do so with k.
+func All(k topology.Kinds) kind.Catalogue[drills.Remedy] {
 	return kind.Of("remedy",
 		kind.New("mysql-failover", "Fences the primary of a mysql component and promotes its most advanced replica.",
 			MySQLFailoverSpec{
@@ -22,5 +24,10 @@ func All() kind.Catalogue[drills.Remedy] {
 			RouteSwitchSpec{}, newRouteSwitch),
 		kind.New("exec", "Runs a command that heals, and one that undoes it.",
 			ExecSpec{Timeout: spec.Duration(time.Minute)}, newExec),
+		kind.New("http", "Calls an admin API that heals, and calls it again to undo that.", httpDefaults, newHTTP),
+		kind.New("config-file", "Replaces a configuration file on the runner's own host and has it reloaded; undone by putting the old one back.",
+			ConfigFileSpec{Timeout: spec.Duration(30 * time.Second)}, newConfigFile),
+		kind.New("llm-failover", "Leads the routes of an llm component to the first member in order that answers a real request whole.",
+			llmFailoverDefaults, newLLMFailover(k)),
 	)
 }

@@ -66,7 +66,7 @@ spec:
 // drill runs one drill, which puts everything back itself.
 func (w *benchWorld) drill(home string, n int) time.Duration {
 	w.b.Helper()
-	k := drills.Catalogues{Injectors: injectors.All(builtin.Kinds()), Probes: probes.All(), Remedies: remedies.All(), Topology: builtin.Kinds()}
+	k := drills.Catalogues{Injectors: injectors.All(builtin.Kinds()), Probes: probes.All(), Remedies: remedies.All(builtin.Kinds()), Topology: builtin.Kinds()}
 	s, err := scenarios.Read("quick.yaml", []byte(quickDrill), nil, scenarios.Kinds{
 		Faults: k.Injectors.Entries(), Probes: k.Probes.Entries(), Remedies: k.Remedies.Entries(),
 		Components: k.Topology.Components.Entries(), Controls: k.Topology.Controls.Entries(), Routes: k.Topology.Routes.Entries(),

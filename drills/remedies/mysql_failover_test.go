@@ -15,6 +15,7 @@ import (
 	"firedrill/drills"
 	"firedrill/drills/remedies"
 	"firedrill/drills/topology"
+	"firedrill/drills/topology/builtin"
 	"firedrill/drills/topology/mysql"
 	"firedrill/drills/topology/mysql/mysqltest"
 )
@@ -67,7 +68,7 @@ func (b *book) step(name string) topology.Step {
 
 func remedy(t testing.TB, kind, with string) drills.Remedy {
 	t.Helper()
-	r, err := remedies.All().Build(kind, json.RawMessage(with))
+	r, err := remedies.All(builtin.Kinds()).Build(kind, json.RawMessage(with))
 	require.NoError(t, err)
 	return r
 }
