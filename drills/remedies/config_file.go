@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"firedrill/drills"
 	"firedrill/drills/spec"

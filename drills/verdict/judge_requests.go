@@ -66,7 +66,7 @@ func (j *judge) judgeRequests(samples [][]timeline.Sample) error {
 		if known {
 			rs.twice(exchanges)
 		}
-		rs.failBack(time.Duration(j.plan.Stable.For), j.end)
+		rs.failBack(j.plan.Stable.For, j.end)
 		j.res.Requests = append(j.res.Requests, *rs.RequestsResult)
 	}
 	return nil

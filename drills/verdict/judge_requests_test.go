@@ -138,7 +138,7 @@ func TestObjectivesOfRequests(t *testing.T) {
 	}
 	assert.Equal(t, Met, d.objective("first-token-p95", time.Second, 0).Verdict)
 	assert.Equal(t, Missed, d.objective("first-token-p95", time.Millisecond, 0).Verdict)
-	assert.Equal(t, "", d.objective("answered-twice", 0, 0).Verdict, "not known, so neither met nor missed")
+	assert.Empty(t, d.objective("answered-twice", 0, 0).Verdict, "not known, so neither met nor missed")
 	d.asked[16].By = "c"
 	d.res.Requests = nil
 	d.judged(t)
