@@ -86,6 +86,7 @@ func TestJSON(t *testing.T) {
 func TestJUnitCounts(t *testing.T) {
 	for name, want := range map[string][4]int{ // tests, failures, errors, skipped
 		"met": {10, 0, 0, 0}, "missed": {10, 3, 0, 0}, "inconclusive": {10, 0, 4, 0}, "dirty": {10, 1, 1, 0}, "aborted": {10, 0, 0, 4}, "native": {10, 0, 0, 0},
+		"llm-met": {14, 0, 0, 0}, "llm-missed": {14, 2, 0, 0}, "llm-partial": {14, 5, 0, 0},
 	} {
 		var b bytes.Buffer
 		require.NoError(t, JUnit(&b, fixture(t, name)))
@@ -103,6 +104,12 @@ func TestHostileText(t *testing.T) {
 	r.Sentence, r.Scenario, r.Caveats = evil, evil, []string{evil}
 	r.Reasons, r.Cleanup.Leftovers = []string{evil}, []string{evil}
 	r.Faults[0].Error, r.Faults[0].ConfirmedBy, r.Objectives[0].Why = evil, evil, evil
+	// Ids of requests are our own.
+	r.Requests = []verdict.RequestsResult{{
+		Component: evil, Expected: evil, Tally: verdict.Tally{Requests: 1, By: map[string]uint64{evil: 1}},
+		Stages: []verdict.RequestStage{{Name: evil, Tally: verdict.Tally{Requests: 1, By: map[string]uint64{evil: 1}}}},
+		IDs:    map[string][]verdict.RequestID{"truncated": {{ID: "run-chat-1", Probe: evil, By: evil, What: evil}}},
+	}}
 	r.Remedies[0].Steps[0].Detail, r.Picture.Faults[0].Detail, r.Ledgers[0].IDs = evil, evil, map[string][]string{evil: {evil}}
 	var html, md, ju, text bytes.Buffer
 	require.NoError(t, HTML(&html, r))

@@ -47,8 +47,14 @@ func junitObjectives(r verdict.Result) junit.Testsuite {
 	for _, o := range r.Objectives {
 		c := junit.Testcase{Name: xmlText(o.Name + " " + o.Component), Status: o.Verdict}
 		key := o.Name + "." + o.Component + "."
-		if !untimed(o) {
+		switch {
+		case o.Limit != nil:
+			props(&s, key+"limit", number(*o.Limit))
+		case !untimed(o):
 			props(&s, key+"target_s", number(o.Target))
+		}
+		if o.Measured != nil {
+			props(&s, key+"measured", number(*o.Measured))
 		}
 		if o.Actual != nil {
 			props(&s, key+"actual.lo_s", number(o.Actual.Lo))
@@ -65,7 +71,28 @@ func junitObjectives(r verdict.Result) junit.Testsuite {
 		outcome(&c, r, o)
 		s.AddTestcase(c)
 	}
+	for _, q := range r.Requests {
+		junitRequests(&s, q)
+	}
 	return s
+}
+
+// junitRequests says what became of the requests that the objectives are about.
+func junitRequests(s *junit.Testsuite, q verdict.RequestsResult) {
+	key := "requests." + q.Component + "."
+	for _, o := range outcomes(q.Tally) {
+		props(s, key+o.key, fmt.Sprint(o.n))
+	}
+	if q.AnsweredTwice != nil {
+		props(s, key+"answered_twice", fmt.Sprint(*q.AnsweredTwice))
+	}
+	if q.FailBack != nil {
+		props(s, key+"fail_back.lo_s", number(q.FailBack.Lo))
+		if q.FailBack.Hi != nil {
+			props(s, key+"fail_back.hi_s", number(*q.FailBack.Hi))
+		}
+		props(s, key+"flaps", fmt.Sprint(q.Flaps))
+	}
 }
 
 // outcome fills in how a case ended.
@@ -74,7 +101,7 @@ func outcome(c *junit.Testcase, r verdict.Result, o verdict.ObjectiveResult) {
 	case o.Verdict == verdict.Met:
 	case o.Verdict == verdict.Missed:
 		c.Failure = result("missed", o.Why)
-	case r.Verdict == verdict.Aborted && o.Actual == nil:
+	case r.Verdict == verdict.Aborted && o.Actual == nil && o.Measured == nil:
 		c.Skipped = result("not run", o.Why)
 	default:
 		c.Error = result("inconclusive", o.Why)
@@ -82,7 +109,11 @@ func outcome(c *junit.Testcase, r verdict.Result, o verdict.ObjectiveResult) {
 	if untimed(o) {
 		return
 	}
-	c.SystemOut = &junit.Output{Data: xmlText(fmt.Sprintf("actual %s, target %s", reading(o.Actual), number(o.Target)+" s"))}
+	against := number(o.Target) + " s"
+	if o.Limit != nil {
+		against = target(o)
+	}
+	c.SystemOut = &junit.Output{Data: xmlText(fmt.Sprintf("actual %s, target %s", actual(o), against))}
 }
 
 func junitFaults(r verdict.Result) junit.Testsuite {

@@ -14,6 +14,7 @@ import (
 func Markdown(w io.Writer, r verdict.Result) error {
 	t, err := template.New("report.md.tmpl").Funcs(template.FuncMap{
 		"md": md, "cell": cell, "code": code, "wave": wave, "upper": strings.ToUpper,
+		"few":    func(rows []verdict.RequestID) []verdict.RequestID { return rows[:min(len(rows), 12)] },
 		"idline": func(ids []string) string { return strings.Join(ids[:min(len(ids), 12)], ", ") },
 	}).ParseFS(assets, "assets/report.md.tmpl")
 	if err != nil {

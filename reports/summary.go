@@ -72,7 +72,7 @@ func summaryObjectives(b *bytes.Buffer, r verdict.Result, colour bool) {
 	}
 	rows := [][]string{{"objective", "target", "actual", ""}}
 	for _, o := range objectives(r) {
-		rows = append(rows, []string{o.Component + " " + o.Name, o.Target, o.Actual.String(), o.Verdict.Class})
+		rows = append(rows, []string{strings.TrimSpace(o.Component + " " + shortName(o.Name)), o.Target, o.Actual.String(), o.Verdict.Class})
 	}
 	var wide [3]int
 	for _, row := range rows {

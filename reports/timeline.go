@@ -1,6 +1,8 @@
 package reports
 
 import (
+	"slices"
+
 	"firedrill/drills/si"
 	"firedrill/drills/verdict"
 	"firedrill/reports/svg"
@@ -30,8 +32,9 @@ type timeline struct {
 	TicksFocus, TicksW []tick
 	Gaps               []bar
 	Mini               mini
-	Thinned            bool
-	AreaHeight         int
+	// Partly tells that there was a partial outage.
+	Thinned, Partly bool
+	AreaHeight      int
 }
 
 // stretch is a stretch of time in seconds.
@@ -116,6 +119,7 @@ func newTimeline(r verdict.Result) timeline {
 			t.Groups = append(t.Groups, g)
 		}
 	}
+	t.Partly = slices.ContainsFunc(r.Probes, func(p verdict.ProbeResult) bool { return len(p.Partial) > 0 })
 	t.Thinned, t.AreaHeight = thinned(p.Lanes), writesHeight
 	return t
 }

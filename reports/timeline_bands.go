@@ -1,8 +1,11 @@
 package reports
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"firedrill/drills/si"
 	"firedrill/drills/verdict"
@@ -50,7 +53,7 @@ func join(bands []verdict.Band, gap float64) []verdict.Band {
 }
 
 func bandText(b verdict.Band) string {
-	state := map[string]string{"good": "good", "no-data": "no data"}[b.State]
+	state := map[string]string{"good": "good", "no-data": "no data", partial: "partial outage, " + b.Class + ","}[b.State]
 	if state == "" {
 		state = strings.TrimSuffix("bad, mostly "+b.Class, ", mostly ")
 	}
@@ -62,6 +65,37 @@ func bandText(b verdict.Band) string {
 		t += ", edges uncertain by " + si.Duration(b.FromWidth) + " and " + si.Duration(b.ToWidth)
 	}
 	return t
+}
+
+// partial is the state of a band in which some requests failed and others did not.
+const partial = "partial"
+
+// withPartial draws each partial outage as one band, in place of the many short
+// ones that it is made of.
+func withPartial(bands []verdict.Band, stretches []verdict.PartialResult, z time.Time) []verdict.Band {
+	for _, s := range stretches {
+		from, to := since(z, s.Start.Lo), since(z, s.End.Lo)
+		if s.End.Hi != nil {
+			to = since(z, *s.End.Hi)
+		}
+		one := verdict.Band{State: partial, Class: si.Percent(s.Share) + " failed", From: from, To: to}
+		var out []verdict.Band
+		for _, b := range bands {
+			switch {
+			case b.State == "no-data" || b.To <= from || b.From >= to:
+				out = append(out, b)
+			case b.From < from: // a good stretch before it
+				b.To, b.ToWidth = from, 0
+				out = append(out, b)
+			case b.To > to:
+				b.From, b.FromWidth = to, 0
+				out = append(out, b)
+			}
+		}
+		bands = append(out, one)
+	}
+	slices.SortStableFunc(bands, func(a, b verdict.Band) int { return cmp.Compare(a.From, b.From) })
+	return bands
 }
 
 // bandsTold is how many stretches a lane's text names one by one.

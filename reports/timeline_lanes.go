@@ -18,11 +18,13 @@ const (
 
 func (c canvas) lanes(r verdict.Result) group {
 	g := group{Name: "Probes", Titled: true}
+	z := zero(r)
 	for _, l := range r.Picture.Lanes {
 		v := row{Label: l.Name, Class: "lane", Height: laneHeight, Inform: !l.Judged}
 		for _, p := range r.Probes {
 			if p.Name+"/"+p.Client == l.Name {
 				v.Sub = "answers in " + si.Duration(p.RoundTrip)
+				l.Bands = withPartial(l.Bands, p.Partial, z)
 			}
 		}
 		bands := coarse(l.Bands, c.To-c.From, max(bandsDrawn/len(r.Picture.Lanes), 20))
@@ -42,6 +44,11 @@ func (c canvas) band(b verdict.Band) []bar {
 	switch b.State {
 	case "good":
 		return []bar{{X: c.At(b.From), W: c.Len(b.From, b.To), Y: bandTop + 4, H: 2, Class: "good", Tip: tip}}
+	case partial:
+		return []bar{{
+			X: c.At(b.From), W: c.Len(b.From, b.To), Y: bandTop - 1, H: bandHeight + 2, Class: "partly",
+			Text: b.Class, TextX: c.textX(b.From, b.To), Fits: c.fits(b.Class, b.From, b.To), Tip: tip,
+		}}
 	case "no-data":
 		return []bar{{X: c.At(b.From), W: c.Len(b.From, b.To), Y: bandTop, H: bandHeight, Class: "nodata", Tip: tip}}
 	}

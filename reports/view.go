@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"slices"
 	"time"
 
 	"firedrill/drills/si"
@@ -14,12 +15,15 @@ type page struct {
 	Sentence   string
 	Meta       []pair
 	Objectives []objective
-	HealedBy   string
-	Outages    []outage
+	// Shares tells that an objective is a share of requests.
+	Shares   bool
+	HealedBy string
+	Outages  []outage
 	// MoreOutages is how many shorter ones are not listed.
 	MoreOutages int
 	Waterfall   waterfall
 	Ledgers     []ledgerView
+	Requests    []requestsView
 	Done        []deed
 	Checks      []check
 	Probes      []probe
@@ -39,8 +43,8 @@ func newPage(r verdict.Result) page {
 	_, healed := healedBy(r.Recovery.By)
 	all, more := outages(r, z)
 	return page{
-		R: r, Verdict: verdictWord(r.Verdict), Sentence: sentence(r), Meta: meta(r), Objectives: objectives(r), HealedBy: healed,
-		Outages: all, MoreOutages: more, Waterfall: newWaterfall(r), Ledgers: ledgers(r, z), Done: deeds(r, z),
+		R: r, Verdict: verdictWord(r.Verdict), Sentence: sentence(r), Meta: meta(r), Objectives: objectives(r), Shares: slices.ContainsFunc(r.Objectives, isShare), HealedBy: healed,
+		Outages: all, MoreOutages: more, Waterfall: newWaterfall(r), Ledgers: ledgers(r, z), Requests: requests(r), Done: deeds(r, z),
 		Checks: checks(r), Probes: probes(r), Evidence: evidence(r), Timeline: newTimeline(r),
 	}
 }

@@ -31,7 +31,8 @@ func deeds(r verdict.Result, z time.Time) []deed {
 		out = append(out, remedyDeeds(m, z)...)
 	}
 	for _, j := range r.Rejoin {
-		out = append(out, rejoinDeed(j))
+		asked := func(q verdict.RequestsResult) bool { return q.Component == j.Component }
+		out = append(out, rejoinDeed(j, slices.ContainsFunc(r.Requests, asked)))
 	}
 	slices.SortStableFunc(out, func(a, b deed) int { return cmp.Compare(a.t, b.t) })
 	return out
@@ -96,12 +97,21 @@ func remedyDeeds(m verdict.RemedyResult, z time.Time) []deed {
 	return out
 }
 
-func rejoinDeed(j verdict.RejoinResult) deed {
+// rejoinDeed says how members came back. Those that serve models stand in order;
+// none of them follows another.
+func rejoinDeed(j verdict.RejoinResult, models bool) deed {
 	d := deed{Kind: "rejoin", What: j.Component, At: "–", t: 2e17, Took: si.Duration(j.Took), How: "every member back under one primary"}
+	first, others := "primary ", "following: "
+	if models {
+		d.How, first, others = "every member answers", "first in order: ", "then "
+	}
 	d.On = strings.Join(j.Replicas, ", ")
-	d.Result = "primary " + dash(j.Primary)
+	d.Result = first + dash(j.Primary)
+	if models && j.Primary == "" {
+		d.Result = "back" // none is before another
+	}
 	if len(j.Replicas) > 0 {
-		d.Result += "; following: " + strings.Join(j.Replicas, ", ")
+		d.Result += "; " + others + strings.Join(j.Replicas, ", ")
 	}
 	for _, m := range slices.Sorted(maps.Keys(j.KeptOut)) {
 		d.Result += fmt.Sprintf("; kept out: %s, %s", m, j.KeptOut[m])

@@ -15,7 +15,7 @@ const rangesShown = 200
 type ledgerView struct {
 	Name, Component                   string
 	Attempted, Acknowledged, Rejected string
-	Classes                           []ledgerClass
+	Classes                           []class
 	RecoveryPoint                     string
 	First, Last                       *lostWrite
 	// Ranges are the lost ids, neighbours joined; More is how many are not shown.
@@ -31,8 +31,8 @@ type ledgerView struct {
 	Unread bool
 }
 
-// ledgerClass is one of the nine classes with its count.
-type ledgerClass struct {
+// class is a class of writes or of requests with its count.
+type class struct {
 	Key, Name, Count, Means, Extra string
 	Zero, Grave                    bool
 }
@@ -91,7 +91,7 @@ func lostAt(t *time.Time, z time.Time) *lostWrite {
 
 // ledgerClasses returns the nine classes in the order of the definitions, and
 // what vanished after the rejoin if anything did.
-func ledgerClasses(l verdict.LedgerResult) []ledgerClass {
+func ledgerClasses(l verdict.LedgerResult) []class {
 	all := []struct {
 		key, name   string
 		n           uint64
@@ -108,14 +108,14 @@ func ledgerClasses(l verdict.LedgerResult) []ledgerClass {
 		{"resurrected", "resurrected", l.Resurrected, true, "lost at first, back after the rejoin", ""},
 		{"dual_write", "dual write", l.DualWrite, true, "acknowledged by two members at once", longest(l.DualWriteWindow)},
 	}
-	out := make([]ledgerClass, 0, len(all)+1)
+	out := make([]class, 0, len(all)+1)
 	if l.Vanished > 0 {
 		all = append(all, all[0])
 		last := &all[len(all)-1]
 		last.key, last.name, last.n, last.means = "vanished", "vanished", l.Vanished, "there after recovery, gone after the rejoin"
 	}
 	for _, c := range all {
-		out = append(out, ledgerClass{
+		out = append(out, class{
 			Key: c.key, Name: c.name, Count: si.Count(c.n), Means: c.means, Extra: c.more, Zero: c.n == 0, Grave: c.grave && c.n > 0,
 		})
 	}

@@ -25,6 +25,9 @@ type objective struct {
 	Bullet bullet
 	// Untimed tells that there is no time to compare, only whether it came about.
 	Untimed bool
+	// Known tells that something was measured; Drawn, that a bullet chart says more
+	// than the two numbers do: not for counts.
+	Known, Drawn bool
 }
 
 // bullet is a bullet chart: positions in percent.
@@ -35,6 +38,8 @@ type bullet struct {
 	// Open tells that there is no upper bound.
 	Open  bool
 	Ticks []tick
+	// Share tells that the chart is of a share, which is to reach the target.
+	Share bool
 	// Says is the chart in words.
 	Says string
 }
@@ -46,7 +51,7 @@ func objectives(r verdict.Result) []objective {
 	out := make([]objective, 0, len(r.Objectives))
 	for _, o := range r.Objectives {
 		v := objective{
-			Name: o.Name, Component: o.Component, Target: si.Duration(o.Target), Actual: reading(o.Actual),
+			Name: o.Name, Component: o.Component, Target: target(o), Actual: actual(o), Known: o.Actual != nil || o.Measured != nil, Drawn: !isCount(o),
 			Verdict: verdictWord(o.Verdict), Why: o.Why, Series: o.Series, Fault: o.Fault, Lost: lostOf(r, o), Bullet: newBullet(o),
 		}
 		v.Label, v.TargetName = objectiveName(o.Name)
@@ -70,7 +75,7 @@ func untimed(o verdict.ObjectiveResult) bool {
 
 // untimed says what came about in place of how long it took.
 func (o *objective) untimed() {
-	o.Untimed, o.Target = true, "–"
+	o.Untimed, o.Known, o.Drawn, o.Target = true, true, false, "–"
 	switch o.Verdict.Class {
 	case verdict.Met:
 		o.Actual = si.Reading{Value: "complete"}
@@ -105,6 +110,9 @@ func lostOf(r verdict.Result, o verdict.ObjectiveResult) string {
 }
 
 func newBullet(o verdict.ObjectiveResult) bullet {
+	if isShare(o) {
+		return newShareBullet(o)
+	}
 	longest := o.Target
 	if o.Actual != nil {
 		longest = max(longest, o.Actual.Lo)

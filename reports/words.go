@@ -39,8 +39,32 @@ func objectiveName(name string) (actual, target string) {
 		return "Recovery point", "RPO"
 	case "rejoin":
 		return "Rejoin", ""
+	case "availability":
+		return "Availability", ""
+	case "fallback":
+		return "Answered by the fallback", ""
+	case "first-token-p95":
+		return "Time to first token (p95)", ""
+	case "truncated":
+		return "Truncated answers", ""
+	case "wrong-embeddings":
+		return "Wrong embeddings", ""
+	case "answered-twice":
+		return "Answered twice", ""
+	case "fail-back":
+		return "Fail-back", ""
 	}
 	return name, ""
+}
+
+// shortName is what an objective is called where there is little room.
+func shortName(name string) string {
+	switch name {
+	case "rto", "rpo", "rejoin":
+		return name
+	}
+	label, _ := objectiveName(name)
+	return strings.ToLower(label)
 }
 
 // healedBy returns who healed it, in a word and in a sentence.

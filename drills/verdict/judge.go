@@ -124,7 +124,11 @@ func (j *judge) objectives() string {
 	}
 	for _, o := range j.res.Objectives {
 		if verdict == Met || o.Verdict != Met {
-			j.res.Reasons = append(j.res.Reasons, fmt.Sprintf("%s of %s: %s", strings.ToUpper(o.Name), o.Component, o.Why))
+			name := o.Name
+			if name == "rto" || name == "rpo" {
+				name = strings.ToUpper(name)
+			}
+			j.res.Reasons = append(j.res.Reasons, fmt.Sprintf("%s of %s: %s", name, o.Component, o.Why))
 		}
 	}
 	return verdict

@@ -144,6 +144,9 @@ func (j *judge) judgeRejoin() {
 		}
 		j.res.Rejoin = append(j.res.Rejoin, r)
 		o := ObjectiveResult{Name: "rejoin", Component: rj.Component, Verdict: Met, Why: "every member is back and follows the primary"}
+		if j.requests[rj.Component] != nil {
+			o.Why = "every member answers"
+		}
 		for _, m := range slices.Sorted(maps.Keys(rj.Errant)) {
 			o.Why = m + " held transactions that the primary lacks and was rebuilt"
 		}

@@ -2,6 +2,8 @@ package verdict
 
 import (
 	"fmt"
+	"math"
+	"strconv"
 	"time"
 
 	"firedrill/drills/si"
@@ -23,9 +25,9 @@ func (j *judge) judgeRequestObjective(r *ObjectiveResult) {
 	case r.Name == "first-token-p95":
 		rs.judgeFirstToken(r)
 	case r.Name == "truncated":
-		rs.judgeCount(r, rs.since(timeline.Cut, ""), "answers broke off and looked like a success")
+		rs.judgeCount(r, rs.since(timeline.Cut, ""), "answers that broke off and looked like a success")
 	case r.Name == "wrong-embeddings":
-		rs.judgeCount(r, rs.since(timeline.Wrong, "embedding"), "embeddings were not those of the model that was asked for")
+		rs.judgeCount(r, rs.since(timeline.Wrong, "embedding"), "embeddings of another model than the one that was asked for")
 	case r.Name == "answered-twice":
 		rs.judgeTwice(r)
 	case r.Name == "fail-back":
@@ -47,7 +49,7 @@ func (r *ObjectiveResult) atLeast(part, whole uint64, what string) {
 		r.Verdict = Met
 	}
 	r.Why = fmt.Sprintf("%s of %s requests (%s) were %s; at least %s is asked for",
-		si.Count(part), si.Count(whole), percent(share), what, percent(*r.Limit))
+		si.Count(part), si.Count(whole), percent(share), what, strconv.FormatFloat(100**r.Limit, 'f', -1, 64)+" %")
 }
 
 // percent writes a share so that no rounding makes it look met.
@@ -70,6 +72,10 @@ func (rs *requests) judgeAvailability(r *ObjectiveResult) {
 
 // judgeFallback counts who answered once the fault was proven.
 func (rs *requests) judgeFallback(r *ObjectiveResult) {
+	if !rs.priority {
+		r.Why = "the members of " + r.Component + " have no order: there is no next one"
+		return
+	}
 	if rs.Expected == "" {
 		r.Why, r.Verdict = "every member of "+r.Component+" was faulted: there is none to fall back to", Missed
 		return
@@ -91,26 +97,45 @@ func (rs *requests) judgeFallback(r *ObjectiveResult) {
 	r.atLeast(by, all, "answered by "+rs.Expected+", which is next in order")
 }
 
-// judgeFirstToken compares the time that 95 % of the answers took to begin.
+// judgeFirstToken compares the time within which 95 % of the answers began. One
+// that never began is later than any.
 func (rs *requests) judgeFirstToken(r *ObjectiveResult) {
-	p95 := rs.Stages[1].FirstTokenP95
-	if p95 == nil {
-		r.Why, r.Verdict = "no answer began while the fault was in force", Missed
+	var firsts []float64
+	never := 0
+	for _, a := range rs.asked {
+		switch {
+		case a.series.Op != "chat" || rs.stage(a.Start, a.End) != 1:
+		case a.Request.First == 0:
+			firsts = append(firsts, math.Inf(1))
+			never++
+		default:
+			firsts = append(firsts, time.Duration(a.Request.First-a.Start).Seconds())
+		}
+	}
+	if len(firsts) == 0 {
+		r.Why = "no chat request was sent while the fault was in force"
 		return
 	}
-	r.Actual = &Seconds{Lo: *p95, Hi: p95}
-	r.Verdict = Met
-	if *p95 > r.Target {
-		r.Verdict = Missed
+	p95 := upper(firsts, 0.95)
+	r.Verdict = Missed
+	if math.IsInf(p95, 1) {
+		r.Why = fmt.Sprintf("%s of %s answers never began while the fault was in force", si.Count(never), si.Count(len(firsts)))
+		return
 	}
-	r.Why = fmt.Sprintf("95 %% of the answers began within %s while the fault was in force (half of them within %s); target %s",
-		si.Duration(*p95), si.Duration(*rs.Stages[1].FirstTokenP50), si.Duration(r.Target))
+	if r.Actual = (&Seconds{Lo: p95, Hi: &p95}); p95 <= r.Target {
+		r.Verdict = Met
+	}
+	r.Why = fmt.Sprintf("95 %% of %s answers began within %s while the fault was in force", si.Count(len(firsts)), strconv.FormatFloat(p95, 'g', 4, 64)+" s")
+	if never > 0 {
+		r.Why += fmt.Sprintf(" (%s never began)", si.Count(never))
+	}
+	r.Why += "; target " + si.Duration(r.Target)
 }
 
-// since counts the requests from the first fault on that ended in a way.
+// since counts the requests that ended in a way, from the first fault on.
 func (rs *requests) since(o timeline.Outcome, op string) (n uint64) {
 	for _, a := range rs.asked {
-		if a.Start >= rs.from && a.Request.Outcome == o && (op == "" || a.series.Op == op) {
+		if a.End >= rs.from && a.Request.Outcome == o && (op == "" || a.series.Op == op) {
 			n++
 		}
 	}
@@ -124,7 +149,7 @@ func (rs *requests) judgeCount(r *ObjectiveResult, n uint64, what string) {
 	if r.Limit != nil && measured <= *r.Limit {
 		r.Verdict = Met
 	}
-	r.Why = fmt.Sprintf("%s %s; at most %.0f allowed", si.Count(n), what, *r.Limit)
+	r.Why = fmt.Sprintf("%s: %s; at most %.0f allowed", what, si.Count(n), *r.Limit)
 }
 
 func (rs *requests) judgeTwice(r *ObjectiveResult) {
@@ -132,7 +157,7 @@ func (rs *requests) judgeTwice(r *ObjectiveResult) {
 		r.Why = "no fault point saw the traffic: whether a request was answered twice is not known"
 		return
 	}
-	rs.judgeCount(r, *rs.AnsweredTwice, "requests were answered, and billed, more than once")
+	rs.judgeCount(r, *rs.AnsweredTwice, "requests that were answered, and billed, more than once")
 }
 
 // judgeFailBack compares the time until the members of before answered again.
@@ -140,7 +165,7 @@ func (rs *requests) judgeFailBack(r *ObjectiveResult) {
 	r.Actual = rs.FailBack
 	flapped := ""
 	if rs.Flaps > 0 {
-		flapped = fmt.Sprintf("; it went to others again %d times in between", rs.Flaps)
+		flapped = fmt.Sprintf("; in between, others answered again (%d ×)", rs.Flaps)
 	}
 	target := time.Duration(r.Target * float64(time.Second)).Seconds()
 	switch {

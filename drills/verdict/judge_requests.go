@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -20,6 +21,10 @@ type requests struct {
 	from, effective, reverting, reverted timeline.Offset
 	// faulted tells that a fault was injected and confirmed.
 	faulted bool
+	// priority tells that the members have an order: the first that works gets all.
+	priority bool
+	// unpriced tells that members answered whose prices are not known.
+	unpriced bool
 }
 
 // asked is a sample that asked a model, with its series.
@@ -46,30 +51,46 @@ func (j *judge) judgeRequests(samples [][]timeline.Sample) error {
 			if sm.Class == timeline.NoData {
 				continue
 			}
-			if sm.Request == nil { // the sampler gave up on it
-				sm.Request = &timeline.Request{Op: s.Op, Outcome: timeline.Unanswered}
-			}
+			sm.Request = known(sm, s.Op)
 			rs.asked = append(rs.asked, asked{sm, s})
 		}
 	}
 	if len(order) == 0 {
 		return nil
 	}
-	exchanges, known, err := j.rec.ReadExchanges()
+	exchanges, wire, err := j.rec.ReadExchanges()
 	if err != nil {
 		return err
 	}
 	for _, rs := range order {
 		slices.SortStableFunc(rs.asked, func(a, b asked) int { return ByStart(a.Sample, b.Sample) })
 		rs.count()
-		rs.stages(j, exchanges, known)
-		if known {
+		rs.stages(j, exchanges, wire)
+		if wire {
 			rs.twice(exchanges)
 		}
 		rs.failBack(j.plan.Stable.For, j.end)
+		if rs.unpriced {
+			j.res.Caveats = append(j.res.Caveats, fmt.Sprintf("the cost of %s leaves out members without a price", rs.Component))
+		}
 		j.res.Requests = append(j.res.Requests, *rs.RequestsResult)
 	}
 	return nil
+}
+
+// known is what is known of a request; of one that the sampler gave up on, that
+// it was not answered.
+func known(s timeline.Sample, op string) *timeline.Request {
+	if s.Request == nil {
+		return &timeline.Request{Op: op, Outcome: timeline.Unanswered}
+	}
+	r := *s.Request
+	switch r.Outcome {
+	case timeline.Whole, timeline.Cut, timeline.Wrong, timeline.Unanswered:
+	default:
+		r.Outcome = timeline.Failed
+	}
+	return &r
 }
 
 // newRequests learns who there is, and when the faults were in force.
@@ -85,6 +106,7 @@ func (j *judge) newRequests(component string) *requests {
 		if r.component == component && len(rs.order) == 0 {
 			for _, m := range r.members {
 				rs.order = append(rs.order, m.Member)
+				rs.priority = rs.priority || m.Role == "primary"
 			}
 		}
 	}
@@ -107,7 +129,7 @@ func (j *judge) newRequests(component string) *requests {
 		}
 	}
 	for _, m := range rs.order {
-		if rs.faulted && !hit[m] {
+		if rs.faulted && rs.priority && !hit[m] {
 			rs.Expected = m
 			break
 		}
@@ -157,10 +179,11 @@ func (rs *requests) count() {
 	}
 }
 
-// stage tells in which stage of the drill a request was sent.
-func (rs *requests) stage(start timeline.Offset) int {
+// stage tells in which stage of the drill a request was under way: what a fault
+// met half way belongs to the fault's time.
+func (rs *requests) stage(start, end timeline.Offset) int {
 	switch {
-	case start < rs.from:
+	case end < rs.from:
 		return 0
 	case start < rs.reverting:
 		return 1
@@ -169,11 +192,11 @@ func (rs *requests) stage(start timeline.Offset) int {
 }
 
 // stages tallies requests before, during and after the faults.
-func (rs *requests) stages(j *judge, exchanges []timeline.Exchange, known bool) {
+func (rs *requests) stages(j *judge, exchanges []timeline.Exchange, wire bool) {
 	rs.Stages = []RequestStage{{Name: "before"}, {Name: "during"}, {Name: "after"}}
 	firsts := make([][]float64, len(rs.Stages))
 	for _, a := range rs.asked {
-		i := rs.stage(a.Start)
+		i := rs.stage(a.Start, a.End)
 		st := &rs.Stages[i]
 		if st.By == nil {
 			st.By = map[string]uint64{}
@@ -181,12 +204,7 @@ func (rs *requests) stages(j *judge, exchanges []timeline.Exchange, known bool) 
 		st.Tally.add(a.Sample)
 		st.TokensIn, st.TokensOut = st.TokensIn+a.Request.In, st.TokensOut+a.Request.Out
 		st.Stall = max(st.Stall, time.Duration(a.Request.Stall).Seconds())
-		if price, ok := j.price(rs.Component, a.By); ok {
-			if st.Cost == nil {
-				st.Cost = new(float64)
-			}
-			*st.Cost += (float64(a.Request.In)*price.In + float64(a.Request.Out)*price.Out) / 1e6
-		}
+		rs.cost(j, st, a)
 		if a.series.Op == "chat" && a.Request.First > 0 {
 			firsts[i] = append(firsts[i], time.Duration(a.Request.First-a.Start).Seconds())
 		}
@@ -200,14 +218,14 @@ func (rs *requests) stages(j *judge, exchanges []timeline.Exchange, known bool) 
 			p50, p95, p99 := upper(firsts[i], 0.5), upper(firsts[i], 0.95), upper(firsts[i], 0.99)
 			st.FirstTokenP50, st.FirstTokenP95, st.FirstTokenP99 = &p50, &p95, &p99
 		}
-		if known {
+		if wire {
 			st.Billed = new(int64)
 		}
 	}
 	for _, x := range exchanges {
 		if rs.has(x.Member) && x.Billed {
-			at := timeline.Offset(x.From.Sub(j.rec.Started.StartedAt))
-			*rs.Stages[rs.stage(at)].Billed += x.In + x.Out
+			from, to := x.From.Sub(j.rec.Started.StartedAt), x.To.Sub(j.rec.Started.StartedAt)
+			*rs.Stages[rs.stage(timeline.Offset(from), timeline.Offset(to))].Billed += x.In + x.Out
 		}
 	}
 }
@@ -217,6 +235,19 @@ func (rs *requests) stages(j *judge, exchanges []timeline.Exchange, known bool) 
 func upper(values []float64, q float64) float64 {
 	slices.Sort(values)
 	return values[max(0, int(math.Ceil(q*float64(len(values))))-1)]
+}
+
+// cost adds the price of an answer to a stage's.
+func (rs *requests) cost(j *judge, st *RequestStage, a asked) {
+	price, ok := j.price(rs.Component, a.By)
+	if !ok {
+		rs.unpriced = rs.unpriced || a.By != "" && len(j.plan.Prices) > 0
+		return
+	}
+	if st.Cost == nil {
+		st.Cost = new(float64)
+	}
+	*st.Cost += (float64(a.Request.In)*price.In + float64(a.Request.Out)*price.Out) / 1e6
 }
 
 func (j *judge) price(component, member string) (timeline.Price, bool) {
@@ -273,6 +304,7 @@ func (rs *requests) failBack(stable time.Duration, end timeline.Offset) {
 				rs.Flaps++
 			}
 			away, settled, hi = a.Start, false, 0
+			clear(back)
 		case back[a.By] == 0:
 			back[a.By] = a.End
 			fallthrough

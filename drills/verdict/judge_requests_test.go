@@ -36,7 +36,9 @@ func newDrill(t *testing.T) *drill {
 			Injecting: timeline.Injecting{Fault: "gone", Targets: []string{"a"}}, measured: true, component: "models",
 			from: 10 * second, confirmed: &confirmed, reverting: &reverting, reverted: &reverted,
 		}},
-		roles:     []rolesAt{{component: "models", members: []timeline.MemberSeen{{Member: "a"}, {Member: "b"}, {Member: "c"}}}},
+		roles: []rolesAt{{component: "models", members: []timeline.MemberSeen{
+			{Member: "a", Role: "primary"}, {Member: "b", Role: "replica"}, {Member: "c", Role: "replica"},
+		}}},
 		reverting: reverting, end: 40 * second,
 	}
 	d := &drill{judge: &judge{index: x}}
@@ -136,9 +138,13 @@ func TestObjectivesOfRequests(t *testing.T) {
 		require.NotNil(t, o.Measured, c.name)
 		assert.InDelta(t, c.measured, *o.Measured, 1e-9, c.name)
 	}
+	assert.Empty(t, d.objective("answered-twice", 0, 0).Verdict, "not known, so neither met nor missed")
+	d = newDrill(t)
+	d.judged(t)
 	assert.Equal(t, Met, d.objective("first-token-p95", time.Second, 0).Verdict)
 	assert.Equal(t, Missed, d.objective("first-token-p95", time.Millisecond, 0).Verdict)
-	assert.Empty(t, d.objective("answered-twice", 0, 0).Verdict, "not known, so neither met nor missed")
+	d.ends(11, timeline.Error, timeline.Failed)
+	d.ends(12, timeline.Truncated, timeline.Cut)
 	d.asked[16].By = "c"
 	d.res.Requests = nil
 	d.judged(t)
@@ -151,12 +157,12 @@ func TestAnsweredTwiceIsSeenOnTheWire(t *testing.T) {
 	d := newDrill(t)
 	at := d.rec.Started.StartedAt
 	r := d.judged(t,
-		timeline.Exchange{ID: id(3), Member: "a", From: at.Add(3 * time.Second), Billed: true, In: 10, Out: 5},
-		timeline.Exchange{ID: id(12), Member: "a", From: at.Add(12 * time.Second), Billed: true, In: 10, Out: 5},
-		timeline.Exchange{ID: id(12), Member: "b", From: at.Add(13 * time.Second), Billed: true, In: 10, Out: 5},
-		timeline.Exchange{ID: id(15), Member: "a", From: at.Add(15 * time.Second)}, // refused: costs nothing
-		timeline.Exchange{ID: id(15), Member: "b", From: at.Add(15 * time.Second), Billed: true},
-		timeline.Exchange{ID: id(16), Member: "elsewhere", From: at.Add(16 * time.Second), Billed: true},
+		timeline.Exchange{ID: id(3), Member: "a", From: at.Add(3 * time.Second), To: at.Add(3*time.Second + 1), Billed: true, In: 10, Out: 5},
+		timeline.Exchange{ID: id(12), Member: "a", From: at.Add(12 * time.Second), To: at.Add(12*time.Second + 1), Billed: true, In: 10, Out: 5},
+		timeline.Exchange{ID: id(12), Member: "b", From: at.Add(13 * time.Second), To: at.Add(13*time.Second + 1), Billed: true, In: 10, Out: 5},
+		timeline.Exchange{ID: id(15), Member: "a", From: at.Add(15 * time.Second), To: at.Add(15*time.Second + 1)}, // refused: costs nothing
+		timeline.Exchange{ID: id(15), Member: "b", From: at.Add(15 * time.Second), To: at.Add(15*time.Second + 1), Billed: true},
+		timeline.Exchange{ID: id(16), Member: "elsewhere", From: at.Add(16 * time.Second), To: at.Add(16*time.Second + 1), Billed: true},
 	)
 	require.NotNil(t, r.AnsweredTwice)
 	assert.Equal(t, uint64(1), *r.AnsweredTwice)
@@ -164,6 +170,28 @@ func TestAnsweredTwiceIsSeenOnTheWire(t *testing.T) {
 	assert.Equal(t, int64(15), *r.Stages[0].Billed)
 	assert.Equal(t, int64(30), *r.Stages[1].Billed)
 	assert.Equal(t, Missed, d.objective("answered-twice", 0, 0).Verdict)
+}
+
+// What a fault met half way belongs to the fault's time, or a truncated answer
+// would not count.
+func TestRequestUnderWayWhenTheFaultCameCounts(t *testing.T) {
+	d := newDrill(t)
+	d.asked[9].End = 10*second + second/4
+	d.ends(9, timeline.Truncated, timeline.Cut)
+	r := d.judged(t)
+	assert.Equal(t, uint64(1), r.Stages[1].Truncated)
+	assert.Equal(t, Missed, d.objective("truncated", 0, 0).Verdict)
+}
+
+// An answer that never began is later than any target.
+func TestAnswersThatNeverBeginAreTheSlowest(t *testing.T) {
+	d := newDrill(t)
+	d.ends(12, timeline.Timeout, timeline.Unanswered)
+	d.judged(t)
+	o := d.objective("first-token-p95", time.Second, 0)
+	assert.Equal(t, Missed, o.Verdict)
+	assert.Equal(t, "1 of 10 answers never began while the fault was in force", o.Why)
+	assert.Nil(t, o.Actual)
 }
 
 func TestFailBack(t *testing.T) {

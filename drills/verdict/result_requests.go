@@ -15,11 +15,12 @@ type PartialResult struct {
 // RequestsResult accounts for every request that was sent to a component's models.
 type RequestsResult struct {
 	Component string `json:"component"`
-	// Expected is the member that is next in order when the faulted ones are out.
+	// Expected is the member that is next in order when the faulted ones are out; ""
+	// where members have no order.
 	Expected string `json:"expected,omitempty"`
 	Tally
-	// AnsweredTwice is how many requests more than one member answered in full, and
-	// will bill; nil if no fault point saw the traffic.
+	// AnsweredTwice is how many requests were answered in full, and will be billed,
+	// more than once, by one member or several; nil if no fault point saw the traffic.
 	AnsweredTwice *uint64 `json:"answered_twice,omitempty"`
 	// Stages are before, during and after the faults.
 	Stages []RequestStage `json:"stages"`

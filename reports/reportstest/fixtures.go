@@ -25,6 +25,9 @@ func All() []Fixture {
 		{"aborted", Aborted()},
 		{"native", Native()},
 		{"big", Big()},
+		{"llm-met", LLMMet()},
+		{"llm-missed", LLMMissed()},
+		{"llm-partial", LLMPartial()},
 	}
 }
 
@@ -33,6 +36,9 @@ var t0 = time.Date(2026, 2, 14, 9, 12, 33, 301_224_118, time.UTC)
 
 // at returns the instant s seconds after the fault.
 func at(s float64) time.Time { return t0.Add(time.Duration(s * float64(time.Second))) }
+
+// since is the inverse of at.
+func since(t time.Time) float64 { return t.Sub(t0).Seconds() }
 
 func ptr[T any](v T) *T { return &v }
 

@@ -2,20 +2,22 @@ package live
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"firedrill/drills"
 	"firedrill/drills/si"
+	"firedrill/drills/timeline"
 	"firedrill/reports/tty"
 )
 
 // besides is how many lines a frame has beside those of the series and faults.
 const besides = 5
 
-// Frame returns the lines of a snapshot; none is longer than the screen is wide,
-// and they are fewer than the screen is high.
-func Frame(n drills.Snapshot, s tty.Screen) []string {
+// Frame returns the lines of a snapshot of a drill by that plan; none is longer than
+// the screen is wide, and they are fewer than the screen is high.
+func Frame(p timeline.Plan, n drills.Snapshot, s tty.Screen) []string {
 	width := max(s.Width-1, 20)
 	head := fmt.Sprintf("%s  %s", pad(n.Phase, 10), whole(n.Elapsed))
 	if n.SinceFault != nil {
@@ -32,7 +34,9 @@ func Frame(n drills.Snapshot, s tty.Screen) []string {
 	if hidden != "" {
 		lines = append(lines, cut("  "+hidden, width))
 	}
-	lines = append(lines, cut(fmt.Sprintf("writes      %s acknowledged, %s/s", si.Count(n.Acked), si.Count(int(n.AckedPerSecond+0.5))), width))
+	if slices.ContainsFunc(p.Series, func(s timeline.Series) bool { return s.Writes }) {
+		lines = append(lines, cut(fmt.Sprintf("writes      %s acknowledged, %s/s", si.Count(n.Acked), si.Count(int(n.AckedPerSecond+0.5))), width))
+	}
 	for _, f := range n.Faults {
 		lines = append(lines, cut(fmt.Sprintf("fault       %s on %s, undone within %s (%s)",
 			tty.Plain(f.Name), tty.Plain(strings.Join(f.Members, ", ")), short(f.TTL), tty.Plain(f.Kind)), width))
@@ -74,7 +78,8 @@ func choose(all []drills.SeriesLive, room int) (shown []drills.SeriesLive, hidde
 	return shown, hidden
 }
 
-// seriesLine is a name, the last minute, the state, and the last failure.
+// seriesLine is a name, the last minute, the state, who answers, and the last
+// failure.
 func seriesLine(l drills.SeriesLive, width int, colour bool) string {
 	const state = 14
 	name, cols := min(20, width-state-2), 30
@@ -86,10 +91,7 @@ func seriesLine(l drills.SeriesLive, width int, colour bool) string {
 	if word == "" {
 		word = "no data"
 	}
-	tail := ""
-	if l.LastClass != "" && l.LastClass != "ok" {
-		tail = tty.Plain(strings.TrimSuffix(l.LastClass+": "+l.LastDetail, ": "))
-	}
+	tail := tty.Plain(latest(l))
 	text := fmt.Sprintf("%s  ", pad(tty.Plain(l.Name), name))
 	status := pad(word+" "+short(l.Since), state)
 	tail = cut(tail, max(width-name-cols-state-4, 0))
@@ -97,6 +99,19 @@ func seriesLine(l drills.SeriesLive, width int, colour bool) string {
 		status = stateColour(l.State, status)
 	}
 	return text + spark(l.Spark, cols, colour) + "  " + status + tail
+}
+
+// latest says who answers, while somebody does, and what the last failure was if the
+// last sample failed.
+func latest(l drills.SeriesLive) string {
+	var parts []string
+	if l.State == "good" && l.By != "" {
+		parts = append(parts, "by "+l.By)
+	}
+	if l.LastClass != "" && l.LastClass != "ok" {
+		parts = append(parts, strings.TrimSuffix(l.LastClass+": "+l.LastDetail, ": "))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // gauge is the time since the fault against its target.

@@ -18,6 +18,7 @@ import (
 // looking does not stop the drill.
 type View struct {
 	w      io.Writer
+	plan   timeline.Plan
 	screen func() tty.Screen
 
 	mu     sync.Mutex
@@ -35,7 +36,7 @@ func New(w io.Writer, p timeline.Plan) *View {
 
 // NewOn is New for a screen that the caller knows; it is asked before each drawing.
 func NewOn(w io.Writer, p timeline.Plan, screen func() tty.Screen) *View {
-	v := &View{w: w, screen: screen}
+	v := &View{w: w, plan: p, screen: screen}
 	if screen().Terminal {
 		v.write(fmt.Appendf(nil, "%s on %s\n", tty.Plain(p.Scenario), tty.Plain(p.Topology)))
 	}
@@ -105,7 +106,7 @@ func (v *View) draw(s tty.Screen, stays string) {
 	}
 	v.drawn = 0
 	if v.last != nil {
-		for _, line := range Frame(*v.last, s) {
+		for _, line := range Frame(v.plan, *v.last, s) {
 			b.WriteString(line + "\x1b[K\n")
 			v.drawn++
 		}

@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	plan = timeline.Plan{Scenario: "mysql-primary-loss", Topology: "orders-lab"}
+	plan = timeline.Plan{Scenario: "mysql-primary-loss", Topology: "orders-lab", Series: []timeline.Series{{Writes: true}}}
 	wall = time.Date(2026, 2, 14, 9, 12, 33, 301e6, time.UTC)
 )
 
@@ -49,7 +49,7 @@ func snapshot(series int) drills.Snapshot {
 
 func TestFrameFits(t *testing.T) {
 	for _, c := range []struct{ width, height, series int }{{80, 24, 4}, {80, 24, 24}, {60, 12, 24}, {200, 50, 24}, {40, 8, 3}, {80, 24, 0}} {
-		lines := live.Frame(snapshot(c.series), tty.Screen{Terminal: true, Width: c.width, Height: c.height})
+		lines := live.Frame(plan, snapshot(c.series), tty.Screen{Terminal: true, Width: c.width, Height: c.height})
 		assert.Less(t, len(lines), c.height, "%+v", c)
 		for _, l := range lines {
 			assert.Less(t, utf8.RuneCountInString(l), c.width, "%+v: %s", c, l)
@@ -58,7 +58,7 @@ func TestFrameFits(t *testing.T) {
 }
 
 func TestFrame(t *testing.T) {
-	got := strings.Join(live.Frame(snapshot(3), tty.Screen{Width: 100, Height: 24}), "\n")
+	got := strings.Join(live.Frame(plan, snapshot(3), tty.Screen{Width: 100, Height: 24}), "\n")
 	assert.Equal(t, strings.Join([]string{
 		"heal        42 s   since the fault 8 s of 5 min  [--------------------]",
 		"orders-write-00/poo…  ▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▄████  BAD 8s        refused: dial tcp 127.0.11.1:3…",
@@ -71,19 +71,33 @@ func TestFrame(t *testing.T) {
 	}, "\n"), got)
 }
 
+// A drill on models writes nothing; what matters there is who answers.
+func TestFrameSaysWhoAnswers(t *testing.T) {
+	s := drills.Snapshot{Phase: "heal", Elapsed: 12 * time.Second, Series: []drills.SeriesLive{
+		{Name: "chat/fresh", State: "good", Since: 4 * time.Second, LastClass: "ok", By: "vendor-b"},
+		{Name: "embedding/fresh", State: "good", Since: 9 * time.Second, LastClass: "error", LastDetail: "503", By: "vendor-a"},
+		{Name: "rerank/fresh", State: "bad", Since: 3 * time.Second, LastClass: "timeout", By: "vendor-a\x1b"},
+	}}
+	got := live.Frame(timeline.Plan{Series: []timeline.Series{{Op: "chat"}}}, s, tty.Screen{Width: 100, Height: 24})
+	require.Len(t, got, 5, "no line of writes")
+	assert.Regexp(t, `good 4s +by vendor-b$`, got[1])
+	assert.Regexp(t, `good 9s +by vendor-a; error: 503$`, got[2])
+	assert.Regexp(t, `BAD 3s +timeout$`, got[3], "nobody answers now")
+}
+
 func TestFrameHidesGoodOnesFirst(t *testing.T) {
-	got := strings.Join(live.Frame(snapshot(24), tty.Screen{Width: 80, Height: 15}), "\n")
+	got := strings.Join(live.Frame(plan, snapshot(24), tty.Screen{Width: 80, Height: 15}), "\n")
 	for _, i := range []int{0, 5, 10, 15, 20} {
 		assert.Contains(t, got, fmt.Sprintf("orders-write-%02d/", i))
 	}
 	assert.Contains(t, got, "and 16 more, all good")
-	got = strings.Join(live.Frame(snapshot(24), tty.Screen{Width: 80, Height: 10}), "\n")
+	got = strings.Join(live.Frame(plan, snapshot(24), tty.Screen{Width: 80, Height: 10}), "\n")
 	assert.Contains(t, got, "not good")
 }
 
 func TestColourOnlyWhenWanted(t *testing.T) {
-	assert.NotContains(t, strings.Join(live.Frame(snapshot(3), tty.Screen{Width: 80, Height: 24}), ""), "\x1b")
-	assert.Contains(t, strings.Join(live.Frame(snapshot(3), tty.Screen{Width: 80, Height: 24, Colour: true}), ""), "\x1b[1;31m")
+	assert.NotContains(t, strings.Join(live.Frame(plan, snapshot(3), tty.Screen{Width: 80, Height: 24}), ""), "\x1b")
+	assert.Contains(t, strings.Join(live.Frame(plan, snapshot(3), tty.Screen{Width: 80, Height: 24, Colour: true}), ""), "\x1b[1;31m")
 }
 
 // What a terminal shows after all the redrawing, by a small model of one.

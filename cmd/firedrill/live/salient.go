@@ -15,6 +15,8 @@ func salient(payload any) bool {
 	switch e := payload.(type) {
 	case tl.Gap:
 		return time.Duration(e.To-e.From) >= longGap
+	case tl.Held:
+		return e.Err != ""
 	case tl.Started, tl.Journaled, tl.RolesSeen, tl.Injecting, tl.Reverting, tl.Ended, tl.PhaseBegan:
 		return false
 	}
@@ -27,6 +29,8 @@ func grave(payload any) bool {
 	case tl.Injected:
 		return e.Err != ""
 	case tl.Confirmed:
+		return e.Err != ""
+	case tl.Held:
 		return e.Err != ""
 	case tl.Reverted:
 		return e.Outcome == tl.RevertFailed

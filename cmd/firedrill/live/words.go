@@ -59,6 +59,11 @@ func faultWords(payload any) string {
 		return orErr(e.Fault, "", e.Err)
 	case tl.Confirmed:
 		return orErr(e.Fault, ": "+e.By, e.Err)
+	case tl.Held:
+		if e.Err != "" {
+			return e.Fault + " was not in force all the time: " + e.Err
+		}
+		return e.Fault + " was in force until now"
 	case tl.Reverting:
 		return e.Fault
 	case tl.Reverted:

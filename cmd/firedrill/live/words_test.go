@@ -23,6 +23,8 @@ func TestWords(t *testing.T) {
 		{tl.Injected{Fault: "loss"}, "loss"},
 		{tl.Confirmed{Fault: "loss", By: "pid gone"}, "loss: pid gone"},
 		{tl.Confirmed{Fault: "loss", Err: "timeout"}, "loss FAILED: timeout"},
+		{tl.Held{Fault: "loss"}, "loss was in force until now"},
+		{tl.Held{Fault: "loss", Err: "the proxy is gone"}, "loss was not in force all the time: the proxy is gone"},
 		{tl.Reverting{Fault: "loss"}, "loss"},
 		{tl.Reverted{Fault: "loss", Outcome: "clean"}, "loss: clean"},
 		{tl.Reverted{Fault: "loss", Outcome: "failed", Err: "exit 1"}, "loss FAILED: exit 1"},
