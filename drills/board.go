@@ -208,8 +208,10 @@ func (b *board) home(component string, since timeline.Offset) bool {
 		if from < since {
 			return false
 		}
+		// What counts begins with the first answer after the last of somebody else.
+		last := from - timeline.Offset(2*l.Every+l.Timeout)
 		for by, at := range l.by {
-			if _, ok := l.home[by]; !ok && at >= from {
+			if _, ok := l.home[by]; !ok && at >= last {
 				return false
 			}
 		}

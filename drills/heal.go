@@ -147,6 +147,9 @@ type remedyLog struct {
 	from timeline.Offset
 }
 
+// Scope names the run and the remedy: what is sent twice can be told to be the same.
+func (l *remedyLog) Scope() string { return l.r.o.RunID + "/" + l.name }
+
 // Intend implements RemedyLog.
 func (l *remedyLog) Intend(step string, u *Undo) error {
 	if u == nil {

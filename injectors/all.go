@@ -18,6 +18,8 @@ func All(k topology.Kinds) kind.Catalogue[drills.Injector] {
 		kind.New("network-partition", "Cuts a member off from its peers or from everybody (nftables); undone by removing the rules.", networkPartitionDefaults, newNetworkPartition),
 		kind.New("mysql-read-only", "Makes a MySQL or MariaDB primary refuse writes; undone by letting it take them again.", MySQLReadOnlySpec{}, newMySQLReadOnly),
 		kind.New("mysql-replication-stop", "Stops the receiver of MySQL or MariaDB replicas, so that they fall behind; undone by starting it again.", MySQLReplicationStopSpec{}, newMySQLReplicationStop),
+		kind.New("llm-fault", "Makes vendors of models fail the way they do, at the fault point in front of them; undone by passing everything on again.", llmFaultDefaults, newLLMFault(k)),
+		kind.New("http-fault", "Makes members that speak HTTP fail, at the fault point in front of them; undone by passing everything on again.", httpFaultDefaults, newHTTPFault(k)),
 		kind.New("exec", "Runs commands that make, undo and confirm a fault.", execDefaults, newExec),
 	)
 }

@@ -29,7 +29,7 @@ var kinds = builtin.Kinds()
 func TestMain(m *testing.M) {
 	controltest.Main(m, map[string]controltest.Role{
 		"worker":    injectortest.Worker(kinds, injectors.All),
-		"systemctl": controltest.Systemctl(kinds.OpenControl),
+		"systemctl": controltest.Systemctl(kinds.OpenControl), "faultpoint": faultPoint,
 	})
 }
 

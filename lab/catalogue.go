@@ -18,40 +18,60 @@ type Info struct {
 // definition is what a lab is made of.
 type definition struct {
 	Info
-	engine   engine
-	semiSync bool
+	maker
 	// net is the third byte of the lab's loopback addresses.
 	net int
-	// rpo is the component's recovery point objective.
-	rpo string
 }
 
-// members is how many database servers a lab has.
-const members = 3
+// maker is a make of labs with its choices made.
+type maker interface {
+	// open says what the lab is made of; it reads and contacts nothing.
+	open(l *lab) topologyLab
+	// port is where clients connect to on the route's address.
+	port() int
+}
 
 func definitions() []definition {
 	ds := []definition{
 		{
-			Info:   Info{Name: "mysql", About: "MariaDB, asynchronous: a primary, two replicas, HAProxy in front."},
-			engine: mariadb{}, net: 41, rpo: "5s",
+			Info:  Info{Name: "mysql", About: "MariaDB, asynchronous: a primary, two replicas, HAProxy in front."},
+			maker: databaseMake{engine: mariadb{}, rpo: "5s"}, net: 41,
 		},
 		{
-			Info:   Info{Name: "mysql-semisync", About: "MariaDB, semi-synchronous (AFTER_SYNC): writes hang rather than get lost."},
-			engine: mariadb{}, semiSync: true, net: 42, rpo: "0s",
+			Info:  Info{Name: "mysql-semisync", About: "MariaDB, semi-synchronous (AFTER_SYNC): writes hang rather than get lost."},
+			maker: databaseMake{engine: mariadb{}, semiSync: true, rpo: "0s"}, net: 42,
 		},
 		{
-			Info:   Info{Name: "mysql8", About: "Real MySQL (the system's own, else Debian's newest), asynchronous."},
-			engine: mysqld{}, net: 43, rpo: "5s",
+			Info:  Info{Name: "mysql8", About: "Real MySQL (the system's own, else Debian's newest), asynchronous."},
+			maker: databaseMake{engine: mysqld{}, rpo: "5s"}, net: 43,
+		},
+		{
+			Info:  Info{Name: "llm", About: "Three simulated vendors of models, a Portkey gateway that falls back from one to the next."},
+			maker: inPriority("automatic", portkey{}), net: 51,
+		},
+		{
+			Info:  Info{Name: "llm-haproxy", About: "The same vendors behind HAProxy with health checks and backup servers."},
+			maker: inPriority("automatic", haproxy{inOrder}), net: 52,
+		},
+		{
+			Info:  Info{Name: "llm-manual", About: "The same vendors behind HAProxy, which asks the one that it is told to ask."},
+			maker: inPriority("runner", haproxy{byHand}), net: 53,
+		},
+		{
+			Info:  Info{Name: "llm-selfhosted", About: "Three instances of one self-hosted model, in turn, behind HAProxy with health checks."},
+			maker: balanced(), net: 54,
 		},
 	}
 	for i := range ds {
-		ds[i].Route = ds[i].address(0)
+		ds[i].Route = ds[i].address(0, ds[i].port())
 	}
 	return ds
 }
 
-// address of the n-th server; 0 is the proxy.
-func (d definition) address(n int) string { return fmt.Sprintf("127.0.%d.%d:3306", d.net, 10+n) }
+// address of the n-th process; 0 is what clients connect to.
+func (d definition) address(n, port int) string {
+	return fmt.Sprintf("127.0.%d.%d:%d", d.net, 10+n, port)
+}
 
 // List describes all labs.
 func List() []Info {

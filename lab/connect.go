@@ -30,7 +30,7 @@ func OpenAddress(namespace, address, user, password string) (*sql.DB, error) {
 	c := mysql.NewConfig()
 	c.Net, c.Addr, c.User, c.Passwd = "tcp", address, user, password
 	c.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		return dialInside(ctx, namespace, network, addr)
+		return DialInside(ctx, namespace, network, addr)
 	}
 	return openDB(c)
 }

@@ -36,7 +36,7 @@ func Down(ctx context.Context, home, name string) error {
 func (l *lab) destroy(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	pids, err := processesOf(l.places.servers)
+	pids, err := processesOf(l.places.servers, l.places.sockets)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -43,8 +45,8 @@ func alive(pid int) bool {
 	return err != nil || ended == 0
 }
 
-// processesOf lists the server processes that work in dir, by their arguments.
-func processesOf(dir string) ([]int, error) {
+// processesOf lists the processes that work in one of dirs, by their arguments.
+func processesOf(dirs ...string) ([]int, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, fmt.Errorf("list processes: %w", err)
@@ -52,24 +54,34 @@ func processesOf(dir string) ([]int, error) {
 	var pids []int
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
-		if err == nil && serves(pid, dir) {
+		if err == nil && serves(pid, dirs) {
 			pids = append(pids, pid)
 		}
 	}
 	return pids, nil
 }
 
-// serves tells whether a process is a server that was started for dir: it has
-// its configuration there. A shell or an editor that names the directory is not.
-func serves(pid int, dir string) bool {
+// works are the ends of the names of files that a server is started with: its
+// configuration, what is loaded into it, or the socket that it listens on.
+var works = []string{".cnf", ".cfg", ".cjs", ".sock"}
+
+// serves tells whether a process is a server that was started for one of dirs: an
+// argument names a file there that only a server works with. A shell or an editor
+// that names the directory is not.
+func serves(pid int, dirs []string) bool {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil {
 		return false
 	}
 	for arg := range bytes.SplitSeq(b, []byte{0}) {
-		path := strings.TrimPrefix(string(arg), "--defaults-file=")
-		if strings.HasPrefix(path, dir+"/") && (strings.HasSuffix(path, ".cnf") || strings.HasSuffix(path, ".cfg")) {
-			return true
+		path := string(arg)
+		if _, value, ok := strings.Cut(path, "="); ok && strings.HasPrefix(path, "--") {
+			path = value
+		}
+		for _, dir := range dirs {
+			if strings.HasPrefix(path, dir+"/") && slices.Contains(works, filepath.Ext(path)) {
+				return true
+			}
 		}
 	}
 	return false

@@ -5,17 +5,16 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 
 	"firedrill/drills/topology"
 	"firedrill/drills/topology/route"
 )
 
-// HAProxy is a TCP proxy in front of database servers as a local process. It
-// sends clients to the one server that is ready; the others are in maintenance.
-// It checks no server's health: who is ready is for the runner to say, and a
-// second opinion would take sessions away from a server that is merely slow.
+// HAProxy is a proxy as a local process. In front of database servers it works on
+// TCP, sends clients to the one server that is ready; the others are in
+// maintenance. It checks no server's health: who is ready is for the runner to say,
+// and a second opinion would take sessions away from a server that is merely slow.
 type HAProxy struct {
 	// Dir is the proxy's directory, owned by its user.
 	Dir string
@@ -28,14 +27,21 @@ type HAProxy struct {
 	Namespace string
 	// Servers are what it leads to.
 	Servers []*Server
+
+	backend string
+	serves  string // the route's role
+	// text is the configuration after what all have in common.
+	text func(ready string) string
 }
 
-// Backend is the name of the proxy's backend.
+// Backend is the name of the backend of a proxy in front of databases.
 const Backend = "mysql"
 
 // NewHAProxy describes a proxy in front of servers; Start starts it.
 func NewHAProxy(dir, address string, servers ...*Server) *HAProxy {
-	return &HAProxy{Dir: dir, Address: address, UID: UserOf(0), Servers: servers}
+	h := &HAProxy{Dir: dir, Address: address, UID: UserOf(0), Servers: servers, backend: Backend, serves: "primary"}
+	h.text = h.databases
+	return h
 }
 
 // Start starts the proxy with the named server ready, unless it runs already,
@@ -84,36 +90,12 @@ func (h *HAProxy) process() (process, error) {
 
 func (h *HAProxy) configFile() string { return filepath.Join(h.Dir, "haproxy.cfg") }
 
-// config: a client of a dead server is refused at once (no retry, and connecting
-// takes a second at most), and one that is served is cut off when its server
-// leaves. Sessions may idle for an hour, as those of connection pools do; but one
-// that its client has left does not wait for a server that hangs: no command cuts
-// it off (HAProxy 2.6), and until it is gone nobody can say that nobody is served.
 func (h *HAProxy) config(ready string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, `global
+	return fmt.Sprintf(`global
 	maxconn 2000
 	stats socket %s mode 600 level admin
 	stats timeout 1h
-defaults
-	mode tcp
-	retries 0
-	timeout connect 1s
-	timeout client 1h
-	timeout server 1h
-	timeout server-fin 1s
-listen %s
-	bind %s
-	default-server on-marked-down shutdown-sessions
-`, h.Socket(), Backend, h.Address)
-	for _, s := range h.Servers {
-		state := ""
-		if s.Name != ready {
-			state = " disabled"
-		}
-		fmt.Fprintf(&b, "\tserver %s %s%s\n", s.Name, s.Address, state)
-	}
-	return b.String()
+`, h.Socket()) + h.text(ready)
 }
 
 // Socket is the path of the stats socket, which takes the commands of HAProxy's
@@ -143,11 +125,11 @@ func (h *HAProxy) Kill(ctx context.Context) error {
 	return p.kill(ctx, syscall.SIGKILL)
 }
 
-// Spec describes the proxy as a route of a topology to the component's primary.
+// Spec describes the proxy as a route of a topology to a component.
 func (h *HAProxy) Spec(name, component string) topology.RouteSpec {
 	return topology.RouteSpec{
-		Name: name, Component: component, Kind: "haproxy", Address: h.Address, Serves: "primary",
-		With: withoutEmpty(route.HAProxySpec{Socket: h.Socket(), Backend: Backend}),
+		Name: name, Component: component, Kind: "haproxy", Address: h.Address, Serves: h.serves,
+		With: withoutEmpty(route.HAProxySpec{Socket: h.Socket(), Backend: h.backend}),
 	}
 }
 

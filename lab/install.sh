@@ -6,6 +6,9 @@
 #   lab/install.sh packages        print the missing packages, change nothing
 #   lab/install.sh mysql8 [DIR]    unpack a real MySQL server below DIR, without
 #                                  installing it (no root needed)
+#   lab/install.sh llm [DIR [VERSIONS]]
+#                                  get the gateway of the lab llm into DIR with npm,
+#                                  by the lock file in VERSIONS (no root needed)
 set -eu
 
 say() { printf '%s\n' "lab/install.sh: $*" >&2; }
@@ -19,6 +22,9 @@ missing() {
 		*) printf '%s\n' "$p" ;;
 		esac
 	done
+	# Node.js often comes from elsewhere, and then brings npm along.
+	command -v node >/dev/null || echo nodejs
+	command -v npm >/dev/null || echo npm
 }
 
 as_root() {
@@ -32,7 +38,7 @@ policy=/usr/sbin/policy-rc.d
 install_packages() {
 	packages=$(missing | tr '\n' ' ')
 	if [ -z "$packages" ]; then
-		say "everything is installed: $wanted"
+		say "everything is installed: $wanted nodejs npm"
 		return
 	fi
 	say "installing: $packages"
@@ -125,6 +131,34 @@ choose_source() {
 	printf 'deb [signed-by=%s] %s sid main\n' "$key" "$mirror" >"$source"
 }
 
+# npm takes the packages from the registry that it is set up with and compares them
+# with the digests of the lock file; no script of any package is run.
+fetch_gateway() {
+	if [ -e "$1" ]; then
+		say "the gateway is there: $1"
+		return
+	fi
+	has=$(node -p 'process.versions.node.split(".")[0]') || { say "missing node: apt-get install nodejs"; exit 1; }
+	[ "$has" -ge 18 ] || { say "Node.js $has is too old for the gateway: want 18 or newer"; exit 1; }
+	command -v npm >/dev/null || { say "missing npm: apt-get install --no-install-recommends npm"; exit 1; }
+	mkdir -p "$(dirname "$1")"
+	work=$(mktemp -d "$1.new-XXXXXX")
+	trap 'rm -rf "$work"' EXIT
+	trap 'exit 130' INT TERM
+	cp "$2/package.json" "$2/package-lock.json" "$work"
+	say "downloading the gateway (25 MB)"
+	(cd "$work" && npm ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null </dev/null)
+	chmod -R a+rX "$work"
+	mv -T "$work" "$1"
+	say "the gateway is installed: $1"
+}
+
+# The gateway's place in the cache; lab/gatewayportkey.go looks there.
+gateway_dir() {
+	printf '%s/gateway-%.8s\n' "$(cache)" "$(sha256sum "$versions/package-lock.json")"
+}
+versions=$(dirname "$0")/gateway
+
 cache() {
 	if [ "$(id -u)" = 0 ]; then echo /var/cache/firedrill; else echo "${XDG_CACHE_HOME:-$HOME/.cache}/firedrill"; fi
 }
@@ -133,8 +167,9 @@ case ${1-} in
 '') install_packages ;;
 packages) missing ;;
 mysql8) fetch_mysql "${2:-$(cache)/mysql}" ;;
+llm) fetch_gateway "${2:-$(gateway_dir)}" "${3:-$versions}" ;;
 *)
-	say "unknown word '$1': want nothing, packages or mysql8"
+	say "unknown word '$1': want nothing, packages, mysql8 or llm"
 	exit 2
 	;;
 esac

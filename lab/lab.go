@@ -1,29 +1,49 @@
 // Package lab starts real topologies as local processes, to learn with, to show
-// and to test against: database servers that replicate, and the proxy in front
-// of them. As root every server has a user of its own and every lab a network
-// namespace of its own, so that no drill in it can reach the host. Without root
-// the servers listen on the host's loopback addresses, and network faults, which
-// need the namespace, are not available.
+// and to test against: database servers that replicate with the proxy in front of
+// them, and simulated vendors of language models behind a real gateway. As root
+// every process has a user of its own and every lab a network namespace of its
+// own, so that no drill in it can reach the host. Without root all listen on the
+// host's loopback addresses, and network faults, which need the namespace, are not
+// available.
 package lab
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+
+	"firedrill/drills/topology"
 )
 
-// lab is one lab under one home.
+// lab is one lab under one home: what is the same for labs of every make.
 type lab struct {
 	definition
 	places
 	home     string
-	accounts Accounts
-	servers  []*Server
-	proxy    *HAProxy
 	progress func(string)
+	make     topologyLab
+}
+
+// topologyLab is what differs between makes of labs; databases and models
+// implement it. Whoever changes something holds the home's lock.
+type topologyLab interface {
+	// packages gives the Debian package of each program that must be installed.
+	packages() map[string]string
+	// fetch gets what no package has, into the cache.
+	fetch(ctx context.Context) error
+	// users gives the user id of each process, by the process's name.
+	users() map[string]int
+	// create starts everything in places that are made and empty.
+	create(ctx context.Context) error
+	// repair puts right what was created before. An error means that only building
+	// anew is left.
+	repair(ctx context.Context) error
+	// look fills in what runs and what is wrong with it, and changes nothing.
+	look(ctx context.Context, st *Status)
+	// describe returns what the topology file says of it.
+	describe() (topology.Spec, error)
 }
 
 // open says what the lab under home is made of; it reads and contacts nothing.
@@ -37,16 +57,7 @@ func open(home, name string, progress func(string)) (*lab, error) {
 		return nil, err
 	}
 	l := &lab{definition: d, places: p, home: home, progress: progress}
-	for n := 1; n <= members; n++ {
-		member := fmt.Sprintf("db-%d", n)
-		l.servers = append(l.servers, &Server{
-			Name: member, Dir: filepath.Join(p.servers, member), Sockets: l.socketsOf(member),
-			Address: d.address(n), ID: d.net*100 + n, UID: UserOf(n), Namespace: p.namespace,
-			SemiSync: d.semiSync, Cache: p.cache, engine: d.engine,
-		})
-	}
-	l.proxy = NewHAProxy(filepath.Join(p.servers, "proxy"), d.Route, l.servers...)
-	l.proxy.Sockets, l.proxy.Namespace = l.socketsOf("proxy"), p.namespace
+	l.make = d.open(l)
 	return l, nil
 }
 
@@ -68,8 +79,6 @@ func (l *lab) say(format string, args ...any) {
 
 func (l *lab) topologyFile() string { return filepath.Join(l.state, "topology.yaml") }
 
-func (l *lab) secretFile(name string) string { return filepath.Join(l.state, "secrets", name) }
-
 // made tells whether the lab was brought up once; the topology file is written
 // last.
 func (l *lab) made() bool {
@@ -79,10 +88,7 @@ func (l *lab) made() bool {
 
 // checkPackages names everything that is missing at once.
 func (l *lab) checkPackages() error {
-	need := map[string]string{"haproxy": "haproxy"}
-	if l.engine == (mariadb{}) {
-		need["mariadbd"] = "mariadb-server"
-	}
+	need := l.make.packages()
 	if l.namespace != "" {
 		need["ip"], need["nft"] = "iproute2", "nftables"
 	}
@@ -96,21 +102,5 @@ func (l *lab) checkPackages() error {
 		return nil
 	}
 	slices.Sort(lacks)
-	return missing(lacks...)
-}
-
-// each does something with all servers at the same time.
-func (l *lab) each(ctx context.Context, do func(context.Context, *Server) error) error {
-	errs := make([]error, len(l.servers))
-	done := make(chan struct{})
-	for i, s := range l.servers {
-		go func() {
-			errs[i] = do(ctx, s)
-			done <- struct{}{}
-		}()
-	}
-	for range l.servers {
-		<-done
-	}
-	return errors.Join(errs...)
+	return missing(slices.Compact(lacks)...)
 }

@@ -19,13 +19,10 @@ func (l *lab) makePlaces(ctx context.Context) error {
 			return err
 		}
 	}
-	for n, s := range l.servers {
-		if err := makeSocketDir(s.Sockets, UserOf(n+1)); err != nil {
+	for process, uid := range l.make.users() {
+		if err := makeSocketDir(l.socketsOf(process), uid); err != nil {
 			return err
 		}
-	}
-	if err := makeSocketDir(l.proxy.Sockets, UserOf(0)); err != nil {
-		return err
 	}
 	if l.namespace == "" {
 		l.say("without the right to make network namespaces (root) the servers listen on 127.0.%d.x of this host,"+

@@ -42,8 +42,9 @@ func enterAndCall(path string, f func() error) error {
 	return f()
 }
 
-// dialInside dials from within the network namespace at path.
-func dialInside(ctx context.Context, path, network, address string) (conn net.Conn, err error) {
+// DialInside dials from within the network namespace at path; an empty path is the
+// caller's own.
+func DialInside(ctx context.Context, path, network, address string) (conn net.Conn, err error) {
 	err = inside(path, func() error {
 		conn, err = new(net.Dialer).DialContext(ctx, network, address)
 		return err

@@ -23,13 +23,17 @@ type process struct {
 	argv      []string
 	uid       int    // 0: the caller's own user
 	namespace string // path; empty: the caller's own
+	// env is what the program finds in its environment; it is in the topology file.
+	env map[string]string
+	// ready is that of control.ProcessSpec; empty means its default.
+	ready string
 }
 
 func (p process) log() string { return filepath.Join(p.dir, "server.log") }
 
 // spec describes the process as a member of a topology.
 func (p process) spec() topology.MemberSpec {
-	with := control.ProcessSpec{Start: p.argv, PIDFile: filepath.Join(p.dir, "server.pid"), Dir: p.dir, Log: p.log()}
+	with := control.ProcessSpec{Start: p.argv, PIDFile: filepath.Join(p.dir, "server.pid"), Dir: p.dir, Log: p.log(), Env: p.env, Ready: p.ready}
 	m := topology.MemberSpec{Name: p.name, Address: p.address}
 	if p.uid != 0 {
 		m.User = strconv.Itoa(p.uid)
@@ -118,4 +122,18 @@ func (p process) kill(ctx context.Context, sig syscall.Signal) error {
 		return fmt.Errorf("stop %s: %w", p.name, err)
 	}
 	return nil
+}
+
+// write makes a process's directory, with these files in it that only its user
+// reads.
+func (p process) write(files map[string]string) error {
+	if err := os.MkdirAll(p.dir, 0o700); err != nil {
+		return err
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(p.dir, name), []byte(text), 0o600); err != nil {
+			return fmt.Errorf("configure %s: %w", p.name, err)
+		}
+	}
+	return own(p.dir, p.uid)
 }

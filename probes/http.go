@@ -17,10 +17,7 @@ import (
 // dropped.
 const bodyLimit = 1 << 20
 
-// httpKind sends one request per observation. It drives single connections
-// (http.Transport.NewClientConn) instead of the transport's own pool, because
-// that one sends a request again, unasked, when a kept connection breaks: the
-// first failure would never be seen.
+// httpKind sends one request per observation.
 type httpKind struct {
 	spec HTTPSpec
 	body *regexp.Regexp
@@ -38,7 +35,7 @@ func (k *httpKind) Open(_ context.Context, s drills.Subject) (drills.Probe, erro
 	if err != nil {
 		return nil, fmt.Errorf("open http probe: address %q: %w", s.Address, err)
 	}
-	p := &httpProbe{kind: k, address: s.Address}
+	p := &httpProbe{kind: k}
 	if p.header, p.secrets, err = k.spec.headers(); err != nil {
 		return nil, fmt.Errorf("open http probe: %w", err)
 	}
@@ -46,24 +43,15 @@ func (k *httpKind) Open(_ context.Context, s drills.Subject) (drills.Probe, erro
 	if t.TLSClientConfig, err = k.spec.TLS.config(host); err != nil {
 		return nil, fmt.Errorf("open http probe: %w", err)
 	}
-	p.transport = t
-	if s.Client == drills.Pooled {
-		p.pool = newPool(s.Lanes, p.dial, func(c *http.ClientConn) bool { return c.Err() == nil })
-	}
+	p.httpConns = newHTTPConns(t, k.spec.Scheme, s.Address, s)
 	return p, nil
 }
 
 type httpProbe struct {
-	kind      *httpKind
-	address   string
-	header    http.Header
-	secrets   redactor
-	transport *http.Transport
-	pool      *pool[*http.ClientConn]
-}
-
-func (p *httpProbe) dial(ctx context.Context) (*http.ClientConn, error) {
-	return p.transport.NewClientConn(ctx, p.kind.spec.Scheme, p.address)
+	*httpConns
+	kind    *httpKind
+	header  http.Header
+	secrets redactor
 }
 
 // Observe sends the request on a new or a kept connection and reads the whole
@@ -75,36 +63,19 @@ func (p *httpProbe) Observe(ctx context.Context) drills.Observation {
 }
 
 func (p *httpProbe) observe(ctx context.Context) (o drills.Observation) {
-	if p.pool != nil {
-		err := p.pool.with(ctx, func(c *http.ClientConn) (keep bool) {
-			o, keep = p.ask(ctx, c)
-			return keep
-		})
-		if err != nil {
-			return failed(ctx, err, timeline.Error)
-		}
-		return o
-	}
-	c, err := p.dial(ctx)
+	err := p.use(ctx, func(c *http.ClientConn) (keep bool) {
+		o, keep = p.ask(ctx, c)
+		return keep
+	})
 	if err != nil {
 		return failed(ctx, err, timeline.Error)
 	}
-	defer c.Close()
-	o, _ = p.ask(ctx, c)
 	return o
-}
-
-// Close closes the kept connections.
-func (p *httpProbe) Close() error {
-	if p.pool == nil {
-		return nil
-	}
-	return p.pool.Close()
 }
 
 // ask has one exchange on a connection and says whether it can have another.
 func (p *httpProbe) ask(ctx context.Context, c *http.ClientConn) (o drills.Observation, keep bool) {
-	resp, err := c.RoundTrip(p.request(ctx))
+	resp, err := roundTrip(c, p.request(ctx))
 	if err != nil {
 		// What is no HTTP at all comes back as an error too.
 		return failed(ctx, err, timeline.WrongAnswer), false

@@ -14,7 +14,7 @@ func plugins() drills.Catalogues {
 	return drills.Catalogues{
 		Injectors: injectors.All(k),
 		Probes:    probes.All(),
-		Remedies:  remedies.All(),
+		Remedies:  remedies.All(k),
 		Topology:  k,
 	}
 }

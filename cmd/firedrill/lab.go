@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -19,11 +20,11 @@ func newLab(home func() string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "lab",
 		Short: "Start real topologies as local processes",
-		Long: `lab starts real database servers with a proxy in front, as local processes of
-unprivileged users, to learn with and to test against. As root each lab has a
-network namespace of its own, so that no drill in it reaches this host. Without
-root the servers listen on loopback addresses of this host, and network faults
-are not available.
+		Long: `lab starts real database servers with a proxy in front, or simulated vendors of
+language models behind a real gateway, as local processes of unprivileged users, to
+learn with and to test against. As root each lab has a network namespace of its
+own, so that no drill in it reaches this host. Without root all listen on loopback
+addresses of this host, and network faults are not available.
 
 State is in $FIREDRILL_HOME/lab; as root the servers' own files are in
 /var/lib/firedrill. Downloads and ready data directories are cached in
@@ -32,7 +33,7 @@ State is in $FIREDRILL_HOME/lab; as root the servers' own files are in
   firedrill run scenarios/library/mysql-primary-loss.yaml --topology "$(firedrill lab up mysql)"
   firedrill lab down --all`,
 	}
-	c.AddCommand(newLabList(), newLabUp(home), newLabDown(home), newLabStatus(home), newLabReclone(home))
+	c.AddCommand(newLabList(), newLabUp(home), newLabDown(home), newLabStatus(home), newLabReclone(home), newLabVendor())
 	return c
 }
 
@@ -76,9 +77,10 @@ func newLabList() *cobra.Command {
 func newLabUp(home func() string) *cobra.Command {
 	c := &cobra.Command{
 		Use: "up NAME", Short: "Start a lab, wait until it is healthy, print its topology file",
-		Long: `up starts a lab and prints the path of its topology file once writes through the
-route reach the primary and every replica follows. A lab that is up is left
-alone; one of which a part is down is repaired, or built anew if it cannot be.`,
+		Long: `up starts a lab and prints the path of its topology file once clients are served
+through the route: writes reach every replica, or the vendor that is first in order
+answers. A lab that is up is left alone; one of which a part is down is repaired, or
+built anew if it cannot be.`,
 		Args: cobra.ExactArgs(1), ValidArgs: labNames(),
 		Example: `  firedrill lab up mysql`,
 	}
@@ -191,7 +193,7 @@ func printLabs(w io.Writer, all []lab.Status) {
 	fmt.Fprintln(w, "LAB\tSTATE\tMEMBER\tADDRESS\tROLE\tPROCESS")
 	for _, st := range all {
 		fmt.Fprintf(w, "%s\t%s\t\t%s\t%s\t\n", st.Name, st.State, st.Route, strings.Join(st.LeadsTo, " "))
-		for _, m := range st.Members {
+		for _, m := range slices.Concat(st.Members, st.Services) {
 			fmt.Fprintf(w, "\t\t%s\t%s\t%s\t%d\n", m.Name, m.Address, m.Role, m.PID)
 		}
 		for _, p := range st.Problems {

@@ -12,7 +12,7 @@ import (
 func kinds() scenarios.Kinds {
 	k := builtin.Kinds()
 	return scenarios.Kinds{
-		Faults: injectors.All(k).Entries(), Probes: probes.All().Entries(), Remedies: remedies.All().Entries(),
+		Faults: injectors.All(k).Entries(), Probes: probes.All().Entries(), Remedies: remedies.All(k).Entries(),
 		Components: k.Components.Entries(), Controls: k.Controls.Entries(), Routes: k.Routes.Entries(),
 	}
 }

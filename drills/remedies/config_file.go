@@ -33,7 +33,8 @@ type ConfigFileSpec struct {
 	// nothing has been changed.
 	Validate []string `json:"validate,omitempty"`
 	// Reload is a command that makes the file's reader read it, and returns when it
-	// has. No shell is involved.
+	// has: after a signal alone, the check may still meet the old state. No shell is
+	// involved.
 	Reload []string `json:"reload,omitempty"`
 	// Check must hold some time after the reload, with the new content and with the
 	// old one: that the service answers.

@@ -126,18 +126,30 @@ func (r httpRemedy) Apply(ctx context.Context, t drills.Target, log drills.Remed
 	}
 	scope := scopeOf(log)
 	call.Key = keyOf(scope, call)
-	var undo *drills.Undo
-	if r.undo != nil {
-		u, err := r.undo.at(t)
-		if err != nil {
-			return fmt.Errorf("with.undo: %w", err)
-		}
-		u.Key = keyOf(scope+" undo", u)
-		if undo, err = undoWith(u.name(), u); err != nil {
-			return err
-		}
+	if err := call.ready(ctx); err != nil {
+		return err
+	}
+	undo, err := r.planUndo(ctx, t, scope)
+	if err != nil {
+		return fmt.Errorf("with.undo: %w", err)
 	}
 	return deed(log, step, undo, func() (string, error) { return call.carryOut(ctx) })
+}
+
+// planUndo returns nil if there is nothing to undo.
+func (r httpRemedy) planUndo(ctx context.Context, t drills.Target, scope string) (*drills.Undo, error) {
+	if r.undo == nil {
+		return nil, nil
+	}
+	u, err := r.undo.at(t)
+	if err != nil {
+		return nil, err
+	}
+	u.Key = keyOf(scope+" undo", u)
+	if err := u.ready(ctx); err != nil {
+		return nil, err
+	}
+	return undoWith(u.name(), u)
 }
 
 // Revert implements drills.Reverter.

@@ -42,6 +42,18 @@ func (c *httpCall) limit(ctx context.Context) (context.Context, context.CancelFu
 	return context.WithTimeoutCause(ctx, c.Timeout.Std(), fmt.Errorf("not done after %s", c.Timeout))
 }
 
+// ready returns an error if the call cannot even be sent.
+func (c *httpCall) ready(ctx context.Context) error {
+	_, _, err := c.request(ctx, c.Method, c.URL, c.Body)
+	if err == nil {
+		_, err = c.trust()
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.name(), err)
+	}
+	return nil
+}
+
 // carryOut makes the call, and waits until its check, if it has one, says that it
 // is done.
 func (c *httpCall) carryOut(ctx context.Context) (string, error) {

@@ -35,7 +35,7 @@ type LLMFailoverSpec struct {
 }
 
 var llmFailoverDefaults = LLMFailoverSpec{
-	Prompt: "Count from 1 to 20, separated by spaces.", MaxTokens: 16, Tries: 2, Timeout: spec.Duration(2 * time.Second),
+	Prompt: "Count from 1 to 20, separated by spaces.", MaxTokens: 32, Tries: 2, Timeout: spec.Duration(2 * time.Second),
 }
 
 type llmFailover struct {

@@ -48,7 +48,7 @@ func (h *haproxy) Restore(ctx context.Context, members []string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, h.spec.Timeout.Std(), fmt.Errorf("not done after %s", h.spec.Timeout))
 	defer cancel()
 	if err := h.reopen(ctx, members); err != nil {
-		return fmt.Errorf("lead route %s back to %s: %w", h.name, strings.Join(members, ", "), err)
+		return fmt.Errorf("lead route %s back to %q: %w", h.name, members, err)
 	}
 	return nil
 }
@@ -65,6 +65,8 @@ func (h *haproxy) reopen(ctx context.Context, members []string) error {
 			return fmt.Errorf("backend %s has no server %s", h.spec.Backend, name)
 		}
 		open = append(open, name)
+	}
+	for _, name := range open {
 		if err := h.command(ctx, "set server "+h.spec.Backend+"/"+name+" state ready"); err != nil {
 			return err
 		}

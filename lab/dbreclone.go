@@ -14,9 +14,13 @@ import (
 // now. A lab's servers keep their whole history in their binary logs, so that this
 // is everything. In production the same place takes a physical copy.
 func Reclone(ctx context.Context, home, name, member string) error {
-	l, err := open(home, name, nil)
+	opened, err := open(home, name, nil)
 	if err != nil {
 		return err
+	}
+	l, ok := opened.make.(*databases)
+	if !ok {
+		return fmt.Errorf("lab %s has no databases", name)
 	}
 	if err := l.readSecrets(); err != nil {
 		return fmt.Errorf("lab %s: %w", name, err)
@@ -45,7 +49,7 @@ func Reclone(ctx context.Context, home, name, member string) error {
 // fill makes a new member follow the primary, and waits until it has what that has
 // now. It need not survive a crash of the machine meanwhile, but may be killed:
 // that makes it many times as fast.
-func (l *lab) fill(ctx context.Context, s *Server) error {
+func (l *databases) fill(ctx context.Context, s *Server) error {
 	var primary *Server
 	var has string
 	for _, o := range l.servers {
@@ -88,7 +92,7 @@ func (s *Server) reach(ctx context.Context, executed string) error {
 
 // recloneCommand is how a drill calls Reclone: through this program, as it would
 // call a script.
-func (l *lab) recloneCommand() ([]string, error) {
+func (l *databases) recloneCommand() ([]string, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find own executable: %w", err)

@@ -4,24 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"firedrill/drills/topology/control/proc"
 )
 
-// repairLimit bounds a repair: beyond it, building anew is faster.
-const repairLimit = 15 * time.Second
-
-// repair puts a lab right whose processes ended, or whose machine was started
-// again. It loses no write: where roles are in doubt it returns an error.
-func (l *lab) repair(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, repairLimit)
-	defer cancel()
-	if err := l.makePlaces(ctx); err != nil {
-		return err
-	}
+// repair loses no write: where roles are in doubt it returns an error.
+func (l *databases) repair(ctx context.Context) error {
 	if err := l.readSecrets(); err != nil {
 		return err
 	}
@@ -45,15 +35,12 @@ func (l *lab) repair(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.Switch(ctx, primary.Name); err != nil {
-		return err
-	}
-	return l.healthy(ctx)
+	return r.Switch(ctx, primary.Name)
 }
 
 // revive starts a server that does not run, and lets one go on that is stopped
 // (SIGSTOP), as an interrupted drill may have left it.
-func (l *lab) revive(ctx context.Context, s *Server) error {
+func (l *databases) revive(ctx context.Context, s *Server) error {
 	pid := s.PID(ctx)
 	if pid == 0 {
 		l.say("%s was not running: starting it", s.Name)
@@ -70,7 +57,7 @@ func (l *lab) revive(ctx context.Context, s *Server) error {
 
 // findPrimary is the one server that takes writes; or, if none does, the one
 // that all others were following, which is then opened.
-func (l *lab) findPrimary(ctx context.Context) (*Server, error) {
+func (l *databases) findPrimary(ctx context.Context) (*Server, error) {
 	var writable []*Server
 	followers := map[string]int{}
 	for _, s := range l.servers {
@@ -100,7 +87,7 @@ func (l *lab) findPrimary(ctx context.Context) (*Server, error) {
 
 // resume lets the replicas go on that have the right source but stand still, as
 // after a restart. A server with another source may have writes of its own.
-func (l *lab) resume(ctx context.Context, primary *Server) error {
+func (l *databases) resume(ctx context.Context, primary *Server) error {
 	for _, s := range l.servers {
 		st, err := s.standing(ctx)
 		if err != nil {

@@ -14,7 +14,7 @@ const routeWithin = 2 * time.Second
 
 // routeStatus looks at the proxy from both sides: what it says, and what a
 // client gets.
-func (l *lab) routeStatus(ctx context.Context, st *Status) []string {
+func (l *databases) routeStatus(ctx context.Context, st *Status) []string {
 	r, err := l.proxy.Router()
 	if err != nil {
 		return []string{err.Error()}
@@ -41,7 +41,7 @@ func (l *lab) routeStatus(ctx context.Context, st *Status) []string {
 }
 
 // throughRoute connects as applications do and calls do.
-func (l *lab) throughRoute(ctx context.Context, do func(context.Context, *sql.DB) error) error {
+func (l *databases) throughRoute(ctx context.Context, do func(context.Context, *sql.DB) error) error {
 	ctx, cancel := context.WithTimeout(ctx, routeWithin)
 	defer cancel()
 	db, err := OpenAddress(l.namespace, l.Route, AppUser, l.accounts.App)

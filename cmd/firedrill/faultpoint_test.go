@@ -1,0 +1,78 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"firedrill/drills/verdict"
+	"firedrill/injectors/faultpoint"
+)
+
+func TestFaultPointServesUntilItIsAskedToEnd(t *testing.T) {
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "hello") }))
+	defer up.Close()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	listen := l.Addr().String()
+	l.Close()
+	dir, err := os.MkdirTemp("", "fd-")
+	require.NoError(t, err)
+	defer os.RemoveAll(dir)
+	socket := filepath.Join(dir, "s")
+
+	serve := exec.Command(os.Args[0], "faultpoint", "serve", "--socket", socket, "--point", "a="+listen+"="+up.URL)
+	serve.Env = append(os.Environ(), asProgram+"=1")
+	said, err := serve.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, serve.Start())
+	defer func() { _ = serve.Process.Kill() }()
+	line, err := bufio.NewReader(said).ReadString('\n')
+	require.NoError(t, err)
+	assert.Equal(t, "fault point at "+socket+": a="+listen+"="+up.URL+"\n", line)
+	resp, err := http.Get("http://" + listen + "/x")
+	require.NoError(t, err)
+	resp.Body.Close()
+
+	status := func(args ...string) (string, int) {
+		var out bytes.Buffer
+		code := execute(append([]string{"faultpoint", "status", "--socket", socket}, args...), nil, &out, &out, nil)
+		return out.String(), code
+	}
+	out, code := status("-o", "json")
+	require.Equal(t, verdict.ExitMet, code, out)
+	var st faultpoint.State
+	require.NoError(t, json.Unmarshal([]byte(out), &st))
+	assert.Equal(t, serve.Process.Pid, st.PID)
+	assert.Equal(t, uint64(1), st.Next)
+	out, code = status()
+	require.Equal(t, verdict.ExitMet, code, out)
+	assert.Contains(t, out, "a: "+listen+" passes on to "+up.URL)
+	assert.Contains(t, out, "no fault: everything is passed on")
+
+	require.NoError(t, serve.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, serve.Wait())
+	assert.NoFileExists(t, socket)
+	out, code = status()
+	assert.Equal(t, verdict.ExitUsage, code)
+	assert.Contains(t, out, "the fault point does not answer")
+}
+
+func TestFaultPointRefusesBadPoints(t *testing.T) {
+	var out bytes.Buffer
+	code := execute([]string{"faultpoint", "serve", "--socket", "/nowhere/s", "--point", "a=127.0.0.1:1=ftp://x"}, nil, &out, &out, nil)
+	assert.Equal(t, verdict.ExitUsage, code)
+	assert.Contains(t, out.String(), "--point: point a: upstream: want http://HOST or https://HOST")
+}
