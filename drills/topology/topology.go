@@ -3,6 +3,8 @@ package topology
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"firedrill/drills/kind"
 )
@@ -245,12 +247,23 @@ func (k Kinds) OpenFaultPoint(cs ComponentSpec) (*FaultPoint, error) {
 	if p.Spec.Control == nil {
 		return p, nil
 	}
-	ctl, err := k.OpenControl(MemberSpec{Name: cs.Name + "'s fault point", Control: p.Spec.Control, User: p.Spec.User})
+	ctl, err := k.OpenControl(MemberSpec{
+		Name: cs.Name + "'s fault point", Control: p.Spec.Control, User: p.Spec.User, Address: p.address(),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("component %s: faultPoint: %w", cs.Name, err)
 	}
 	p.Control = ctl
 	return p, nil
+}
+
+// address is one that the fault point listens on: the first by the members' names.
+func (p *FaultPoint) address() string {
+	names := slices.Sorted(maps.Keys(p.Spec.Listen))
+	if len(names) == 0 {
+		return ""
+	}
+	return p.Spec.Listen[names[0]]
 }
 
 // OpenRoute builds a route's router.

@@ -125,7 +125,11 @@ func (rs *requests) judgeFirstToken(r *ObjectiveResult) {
 	if r.Actual = (&Seconds{Lo: p95, Hi: &p95}); p95 <= r.Target {
 		r.Verdict = Met
 	}
-	r.Why = fmt.Sprintf("95 %% of %s answers began within %s while the fault was in force", si.Count(len(firsts)), strconv.FormatFloat(p95, 'g', 4, 64)+" s")
+	took := si.Duration(p95)
+	if r.Verdict == Missed && took == si.Duration(r.Target) { // no rounding may hide why
+		took = strconv.FormatFloat(p95, 'g', -1, 64) + " s"
+	}
+	r.Why = fmt.Sprintf("95 %% of %s answers began within %s while the fault was in force", si.Count(len(firsts)), took)
 	if never > 0 {
 		r.Why += fmt.Sprintf(" (%s never began)", si.Count(never))
 	}
