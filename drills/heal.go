@@ -66,9 +66,7 @@ func (r *run) heal(ctx context.Context) error {
 		case errors.Is(err, ErrAborted):
 			return err // the runner's own trouble, not the remedy's
 		case err != nil:
-			r.caveat("the remediation did not succeed, so the drill did not wait any longer: %s", text(err))
-			r.note(timeline.Healed{By: "none"})
-			return nil
+			return r.unremedied(ctx, min(giveUp, r.hopeless()), err)
 		}
 		r.phase(timeline.PhaseStabilise)
 		if err := r.until(ctx, giveUp, func() bool { return r.board.stable(r.effective) }); err != nil {
@@ -80,6 +78,40 @@ func (r *run) heal(ctx context.Context) error {
 	}
 	r.note(timeline.Healed{By: by})
 	return nil
+}
+
+// unremedied ends the wait after a remediation that failed: when what could still
+// heal itself has missed its target, or at once.
+func (r *run) unremedied(ctx context.Context, hopeless timeline.Offset, why error) error {
+	if err := r.until(ctx, hopeless, func() bool { return r.board.stable(r.effective) }); err != nil {
+		return err
+	}
+	if r.board.stable(r.effective) {
+		r.caveat("the remediation did not succeed: %s", text(why))
+		r.note(timeline.Healed{By: "topology"})
+		return nil
+	}
+	r.caveat("the remediation did not succeed, so the drill did not wait any longer: %s", text(why))
+	r.note(timeline.Healed{By: "none"})
+	return nil
+}
+
+// hopeless is when every faulted component that may heal itself has missed its
+// recovery time objective; without such a component that is now.
+func (r *run) hopeless() timeline.Offset {
+	at := r.clock.Now()
+	for _, f := range r.d.Faults {
+		c := f.Target.Component
+		if c.Spec.Failover != "automatic" {
+			continue
+		}
+		for _, o := range r.d.Plan.Objectives {
+			if o.Name == "rto" && o.Component == c.Name() {
+				at = max(at, r.effective+timeline.Offset(o.Target+r.d.Plan.Stable.For))
+			}
+		}
+	}
+	return at
 }
 
 // alongside does something while faults whose own time is up are undone.

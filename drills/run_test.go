@@ -68,6 +68,26 @@ func TestRemedyFails(t *testing.T) {
 	assert.Contains(t, res.Remedies[0].Error, "12 transactions")
 }
 
+// A component that heals itself may still do so, within its target.
+func TestRemedyFailsButTheTopologyHeals(t *testing.T) {
+	w := &world{remedyErr: errors.New("the route is fixed"), healsIn: 6 * time.Second}
+	res, _ := w.run(t, func(d *drills.Drill, _ *drills.Options) {
+		d.Plan.HealAfter = 2 * time.Second
+		d.Topology.Components[0].Spec.Failover = "automatic"
+	})
+	assert.Equal(t, verdict.Met, res.Verdict, res.Reasons)
+	assert.Equal(t, "topology", res.Recovery.By)
+	assert.Equal(t, "failed", res.Remedies[0].Outcome)
+
+	w = &world{remedyErr: errors.New("the route is fixed")}
+	res, _ = w.run(t, func(d *drills.Drill, _ *drills.Options) {
+		d.Plan.HealAfter = 2 * time.Second
+		d.Topology.Components[0].Spec.Failover = "automatic"
+	})
+	assert.Equal(t, verdict.Missed, res.Verdict)
+	assert.Greater(t, res.Objectives[0].Actual.Lo, 10.0, "proven, not given up")
+}
+
 func TestUnconfirmedIsInconclusive(t *testing.T) {
 	w := &world{confirmErr: errors.New("the process still runs")}
 	res, clean := w.run(t, nil)
