@@ -40,9 +40,11 @@ type liveSeries struct {
 	lastBad            timeline.Sample
 	last               timeline.Sample
 	spark              [60]sparkSecond
-	// home are those who answered in the baseline, by is who answered when last.
-	home, by map[string]timeline.Offset
-	lastBy   string
+	// home are those who answered in the baseline; back are those of them who answered
+	// since somebody else did last, and settled is when all of them had.
+	home, back map[string]bool
+	settled    timeline.Offset
+	lastBy     string
 }
 
 type sparkSecond struct {
@@ -60,7 +62,7 @@ func newBoard(p timeline.Plan, c timeline.Clock) *board {
 	for _, s := range p.Series {
 		b.series = append(b.series, &liveSeries{
 			Series: s, tracker: sampling.NewTracker(s.Every, s.Timeout, p.Stable, 0),
-			home: map[string]timeline.Offset{}, by: map[string]timeline.Offset{},
+			home: map[string]bool{}, back: map[string]bool{},
 		})
 	}
 	go func() {
@@ -93,10 +95,7 @@ func (b *board) sample(s timeline.Sample) {
 	l.tracker.Add(s)
 	l.add(s)
 	if s.By != "" && s.Class.Good() {
-		l.by[s.By], l.lastBy = max(l.by[s.By], s.Start), s.By
-		if b.now == timeline.PhaseBaseline {
-			l.home[s.By] = s.Start
-		}
+		l.answered(s, b.now == timeline.PhaseBaseline)
 	}
 	if l.Writes && s.Class.Good() {
 		b.acked++
@@ -195,30 +194,47 @@ func (b *board) badSince(since timeline.Offset) string {
 	return ""
 }
 
-// home tells whether the requests of a component are answered by those who
-// answered them in the baseline, all of them and nobody else, for long enough.
-func (b *board) home(component string, since timeline.Offset) bool {
+// answered notes who gave a good answer.
+func (l *liveSeries) answered(s timeline.Sample, baseline bool) {
+	l.lastBy = s.By
+	if baseline {
+		l.home[s.By] = true
+	}
+	if !l.home[s.By] {
+		l.settled = 0
+		clear(l.back)
+		return
+	}
+	l.back[s.By] = true
+	if l.settled == 0 && len(l.back) == len(l.home) {
+		l.settled = s.End
+	}
+}
+
+// awaitHome begins the wait for home.
+func (b *board) awaitHome() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	for _, l := range b.series {
+		l.settled = 0
+		clear(l.back)
+	}
+}
+
+// home tells whether the requests of a component are answered by those who
+// answered them in the baseline, all of them and nobody else, for long enough
+// since awaitHome.
+func (b *board) home(component string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	// The verdict looks at all series together: a little more than each by itself.
 	from := b.clock.Now() - timeline.Offset(b.plan.Stable.For)
 	for _, l := range b.series {
-		if l.Op == "" || l.Component != component || !runsThrough(l.Mode) {
+		if l.Op == "" || l.Component != component || !runsThrough(l.Mode) || len(l.home) == 0 {
 			continue
 		}
-		if from < since {
+		if l.settled == 0 || l.settled+timeline.Offset(2*l.Every) > from {
 			return false
-		}
-		// What counts begins with the first answer after the last of somebody else.
-		last := from - timeline.Offset(2*l.Every+l.Timeout)
-		for by, at := range l.by {
-			if _, ok := l.home[by]; !ok && at >= last {
-				return false
-			}
-		}
-		for by := range l.home {
-			if l.by[by] < from {
-				return false
-			}
 		}
 	}
 	return true

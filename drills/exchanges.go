@@ -37,16 +37,24 @@ func (r *run) collectExchanges(ctx context.Context) {
 		return
 	}
 	if err := r.writeExchanges(ctx, wires); err != nil {
-		r.caveat("what went over the wire is not known in full: %v", err)
+		r.caveat("what went over the wire is not known in full, so it is left out: %v", err)
 	}
 }
 
+// writeExchanges makes the file only if it is whole: from a part of it nobody could
+// tell what was not billed.
 func (r *run) writeExchanges(ctx context.Context, wires []*made) (err error) {
-	f, err := os.Create(filepath.Join(r.o.Dir, timeline.ExchangesFile))
+	path := filepath.Join(r.o.Dir, timeline.ExchangesFile)
+	f, err := os.Create(path + ".part")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	defer func() {
+		if err = errors.Join(err, f.Close()); err == nil {
+			err = os.Rename(f.Name(), path)
+		}
+		os.Remove(f.Name())
+	}()
 	w := bufio.NewWriter(f)
 	enc := json.NewEncoder(w)
 	seen := map[string]bool{} // two faults on one fault point saw the same

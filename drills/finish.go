@@ -40,6 +40,7 @@ func (r *run) steady(ctx context.Context) error {
 		return nil
 	}
 	since := r.clock.Now()
+	r.board.awaitHome()
 	err := r.until(ctx, since+timeline.Offset(steadyWithin), func() bool {
 		return r.board.stable(since) || r.hurried() || r.unrecorded() != nil
 	})
@@ -62,7 +63,7 @@ func (r *run) failBack(ctx context.Context, since timeline.Offset) error {
 		}
 		giveUp := since + timeline.Offset(o.Target+r.d.Plan.Stable.For+failBackSpare)
 		if err := r.until(ctx, giveUp, func() bool {
-			return r.board.home(o.Component, since) || r.hurried() || r.unrecorded() != nil
+			return r.board.home(o.Component) || r.hurried() || r.unrecorded() != nil
 		}); err != nil {
 			return fmt.Errorf("wait for the fail-back of %s: %w", o.Component, err)
 		}

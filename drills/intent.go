@@ -78,6 +78,18 @@ type undoer struct {
 	restored func(component string, began time.Time, res topology.Restored, err error)
 }
 
+// undoWithin is undo for who has no limit of its own: what cannot be undone must not
+// keep the topology locked, or nobody could try again. Only making a component whole
+// may take as long as it takes: a large database is copied.
+func (u undoer) undoWithin(ctx context.Context, i journal.Intent) error {
+	if i.Sort != sortRoles {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, undoWithin, fmt.Errorf("not undone within %s", undoWithin))
+		defer cancel()
+	}
+	return u.undo(ctx, i)
+}
+
 // undo undoes one intent.
 func (u undoer) undo(ctx context.Context, i journal.Intent) error {
 	how := Undo{Says: i.Says, Data: i.Undo}

@@ -200,7 +200,7 @@ func (c *closing) undo(ctx context.Context, j *journal.Journal, i journal.Intent
 			c.rec.KeptOut[m] = why
 		}
 	}}
-	err := u.undo(ctx, i)
+	err := u.undoWithin(ctx, i)
 	outcome := revertOutcome(err)
 	if i.Sort == sortFault {
 		c.note(timeline.Reverted{Fault: i.Name, Outcome: outcome, Err: text(err), Elsewhere: true})

@@ -64,7 +64,7 @@ func expire(ctx context.Context, path string, plugins Catalogues) {
 		if i.ExpiresAt.IsZero() || time.Now().Before(i.ExpiresAt) {
 			continue
 		}
-		outcome := revertOutcome(undoer{plugins: plugins}.undo(ctx, i))
+		outcome := revertOutcome(undoer{plugins: plugins}.undoWithin(ctx, i))
 		if outcome == timeline.RevertFailed {
 			continue // tried again at the next tick, and by the runner
 		}

@@ -88,8 +88,10 @@ func (l *lab) repair(ctx context.Context) error {
 	return l.healthy(ctx)
 }
 
-// healthy waits until nothing is wrong any more.
+// healthy waits until nothing is wrong any more: as long as a start may take.
 func (l *lab) healthy(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
 	return wait(ctx, "lab "+l.Name+" to be healthy", func() error {
 		if st := l.status(ctx); st.State != Healthy {
 			return fmt.Errorf("%v", st.Problems)

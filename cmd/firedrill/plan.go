@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"firedrill/drills"
+	"firedrill/drills/timeline"
 )
 
 func newPlan() *cobra.Command {
@@ -61,7 +62,7 @@ func printPlan(w io.Writer, d *drills.Drill) {
 	p := d.Plan
 	fmt.Fprintf(w, "Scenario %s on topology %s\n", p.Scenario, p.Topology)
 	for _, o := range p.Objectives {
-		fmt.Fprintf(w, "  objective: %s of %s at most %s\n", o.Name, o.Component, o.Target)
+		fmt.Fprintf(w, "  objective: %s of %s %s\n", o.Name, o.Component, target(o))
 	}
 	fmt.Fprintf(w, "  baseline %s, the topology may heal itself for %s, at the longest %s\n", p.Baseline, p.HealAfter, p.Longest)
 	fmt.Fprintf(w, "  limits: %d members, %d sites\n", d.Limits.Members, d.Limits.Sites)
@@ -74,4 +75,15 @@ func printPreview(w io.Writer, p drills.Preview) error {
 		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\n", i+1, s.At.Round(time.Millisecond), s.What, s.On, s.Undo)
 	}
 	return t.Flush()
+}
+
+// target is what an objective asks for.
+func target(o timeline.Objective) string {
+	switch {
+	case o.Limit == nil:
+		return fmt.Sprintf("at most %s", o.Target)
+	case o.Name == "availability" || o.Name == "fallback":
+		return fmt.Sprintf("at least %g %%", 100**o.Limit)
+	}
+	return fmt.Sprintf("at most %g", *o.Limit)
 }

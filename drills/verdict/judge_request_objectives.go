@@ -64,10 +64,29 @@ func percent(share float64) string {
 	return text + " %"
 }
 
-// judgeAvailability counts the requests of the fault's time whose answer began.
+// judgeAvailability counts the requests of the fault's time whose answer began in
+// that time. One that was still waiting when the fault was taken back counts if it
+// had waited longer than any of those before the fault.
 func (rs *requests) judgeAvailability(r *ObjectiveResult) {
-	during := rs.Stages[1]
-	r.atLeast(during.Begun, during.Requests, "answered, or began to be, while the fault was in force")
+	var patience timeline.Offset
+	for _, a := range rs.asked {
+		if a.End < rs.from && a.Request.First > 0 {
+			patience = max(patience, a.Request.First-a.Start)
+		}
+	}
+	var begun, all uint64
+	for _, a := range rs.asked {
+		answered := a.Request.First > 0 && a.Request.First <= rs.reverting
+		waiting := !answered && a.End > rs.reverting && rs.reverting-a.Start <= patience
+		if rs.stage(a.Start, a.End) != 1 || waiting {
+			continue
+		}
+		all++
+		if answered {
+			begun++
+		}
+	}
+	r.atLeast(begun, all, "answered, or began to be, while the fault was in force")
 }
 
 // judgeFallback counts who answered once the fault was proven.
@@ -82,7 +101,7 @@ func (rs *requests) judgeFallback(r *ObjectiveResult) {
 	}
 	var by, all uint64
 	for _, a := range rs.asked {
-		if a.Start < rs.effective || a.Start >= rs.reverting || a.Request.Outcome != timeline.Whole {
+		if a.Start < rs.effective || a.End > rs.reverting || a.Request.Outcome != timeline.Whole {
 			continue
 		}
 		all++

@@ -218,14 +218,16 @@ func (rs *requests) stages(j *judge, exchanges []timeline.Exchange, wire bool) {
 			p50, p95, p99 := upper(firsts[i], 0.5), upper(firsts[i], 0.95), upper(firsts[i], 0.99)
 			st.FirstTokenP50, st.FirstTokenP95, st.FirstTokenP99 = &p50, &p95, &p99
 		}
-		if wire {
+		if wire && i > 0 { // fault points are asked for what they saw from the fault on
 			st.Billed = new(int64)
 		}
 	}
 	for _, x := range exchanges {
 		if rs.has(x.Member) && x.Billed {
 			from, to := x.From.Sub(j.rec.Started.StartedAt), x.To.Sub(j.rec.Started.StartedAt)
-			*rs.Stages[rs.stage(timeline.Offset(from), timeline.Offset(to))].Billed += x.In + x.Out
+			if st := rs.Stages[rs.stage(timeline.Offset(from), timeline.Offset(to))]; st.Billed != nil {
+				*st.Billed += x.In + x.Out
+			}
 		}
 	}
 }

@@ -167,7 +167,7 @@ func TestAnsweredTwiceIsSeenOnTheWire(t *testing.T) {
 	require.NotNil(t, r.AnsweredTwice)
 	assert.Equal(t, uint64(1), *r.AnsweredTwice)
 	assert.Equal(t, id(12), r.IDs["answered_twice"][0].ID)
-	assert.Equal(t, int64(15), *r.Stages[0].Billed)
+	assert.Nil(t, r.Stages[0].Billed, "nobody looked before the fault")
 	assert.Equal(t, int64(30), *r.Stages[1].Billed)
 	assert.Equal(t, Missed, d.objective("answered-twice", 0, 0).Verdict)
 }
@@ -192,6 +192,20 @@ func TestAnswersThatNeverBeginAreTheSlowest(t *testing.T) {
 	assert.Equal(t, Missed, o.Verdict)
 	assert.Equal(t, "1 of 10 answers never began while the fault was in force", o.Why)
 	assert.Nil(t, o.Actual)
+}
+
+// What is still waiting when the fault is taken back is not charged to the fault,
+// unless it had waited long enough to be.
+func TestRequestsUnderWayAtTheRevert(t *testing.T) {
+	d := newDrill(t)
+	for _, n := range []int{18, 19} {
+		d.asked[n].By, d.asked[n].Request.First, d.asked[n].End = "a", 20*second+second/5, 20*second+second/4
+	}
+	d.asked[19].Start = 20*second - second/20 // had waited for 50 ms, where 100 ms are usual
+	d.judged(t)
+	o := d.objective("availability", 0, 1)
+	assert.Equal(t, "8 of 9 requests (88.88 %) were answered, or began to be, while the fault was in force; at least 100 % is asked for", o.Why)
+	assert.Equal(t, Met, d.objective("fallback", 0, 1).Verdict, "a answered, but when the fault was over")
 }
 
 func TestFailBack(t *testing.T) {

@@ -126,7 +126,9 @@ func (j *judge) sentence() string {
 		}
 	}
 	for _, rs := range r.Requests {
-		parts = append(parts, rs.words())
+		if rs.Requests > 0 {
+			parts = append(parts, rs.words())
+		}
 	}
 	for _, rj := range r.Rejoin {
 		for _, m := range slices.Sorted(maps.Keys(rj.KeptOut)) {

@@ -63,7 +63,7 @@ type RequestStage struct {
 	// Stall is the longest wait between two pieces of a stream.
 	Stall float64 `json:"longest_stall_s"`
 	// TokensIn and TokensOut are what answers counted, Billed what members counted
-	// on the wire (nil if no fault point saw it); Cost is that of the answers at the
+	// on the wire (nil where no fault point saw it, which is before the fault); Cost is that of the answers at the
 	// topology's prices, nil without any.
 	TokensIn  int64    `json:"tokens_in"`
 	TokensOut int64    `json:"tokens_out"`
