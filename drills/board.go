@@ -40,11 +40,17 @@ type liveSeries struct {
 	lastBad            timeline.Sample
 	last               timeline.Sample
 	spark              [60]sparkSecond
+	*homecoming
+	lastBy string
+}
+
+// homecoming is shared by the series of a component: a gateway that asks its members
+// in turn may well ask the same one for each sample of a series.
+type homecoming struct {
 	// home are those who answered in the baseline; back are those of them who answered
 	// since somebody else did last, and settled is when all of them had.
 	home, back map[string]bool
 	settled    timeline.Offset
-	lastBy     string
 }
 
 type sparkSecond struct {
@@ -59,10 +65,13 @@ type liveFault struct {
 
 func newBoard(p timeline.Plan, c timeline.Clock) *board {
 	b := &board{plan: p, clock: c, changed: make(chan struct{}, 1), queue: make(chan func(), 4096), done: make(chan struct{})}
+	of := map[string]*homecoming{}
 	for _, s := range p.Series {
+		if of[s.Component] == nil {
+			of[s.Component] = &homecoming{home: map[string]bool{}, back: map[string]bool{}}
+		}
 		b.series = append(b.series, &liveSeries{
-			Series: s, tracker: sampling.NewTracker(s.Every, s.Timeout, p.Stable, 0),
-			home: map[string]bool{}, back: map[string]bool{},
+			Series: s, tracker: sampling.NewTracker(s.Every, s.Timeout, p.Stable, 0), homecoming: of[s.Component],
 		})
 	}
 	go func() {
@@ -194,6 +203,18 @@ func (b *board) badSince(since timeline.Offset) string {
 	return ""
 }
 
+// advice is what to do about what badSince describes, where that is not plain.
+func (b *board) advice(since timeline.Offset) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, l := range b.series {
+		if l.Judged && runsThrough(l.Mode) && l.lastBad.Class == timeline.Auth && l.lastBad.Start >= since {
+			return " (check the key or account that the probe uses, and the ones that what is behind the route uses)"
+		}
+	}
+	return ""
+}
+
 // answered notes who gave a good answer.
 func (l *liveSeries) answered(s timeline.Sample, baseline bool) {
 	l.lastBy = s.By
@@ -227,7 +248,7 @@ func (b *board) awaitHome() {
 func (b *board) home(component string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	// The verdict looks at all series together: a little more than each by itself.
+	// The verdict goes by when requests began: a little more than by when they ended.
 	from := b.clock.Now() - timeline.Offset(b.plan.Stable.For)
 	for _, l := range b.series {
 		if l.Op == "" || l.Component != component || !runsThrough(l.Mode) || len(l.home) == 0 {

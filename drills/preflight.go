@@ -145,7 +145,7 @@ func (r *run) baseline(ctx context.Context) error {
 		return err
 	}
 	if what := r.board.badSince(began); what != "" {
-		return fmt.Errorf("%w: the baseline did not hold before any fault: %s", ErrAborted, what)
+		return fmt.Errorf("%w: the baseline did not hold before any fault: %s%s", ErrAborted, what, r.board.advice(began))
 	}
 	return nil
 }

@@ -16,9 +16,12 @@ import (
 // in front of them. Parameters that a mode has no use for are left alone.
 type HTTPFaultSpec struct {
 	// Mode is how: the connection is refused, reset, or a black-hole that swallows
-	// everything; the answer is an error status, comes late (latency), stalls in the
-	// middle, or is cut there in good order.
-	Mode string `json:"mode" jsonschema:"enum=refused,enum=reset,enum=black-hole,enum=status,enum=latency,enum=stall,enum=cut"`
+	// everything; its TLS handshake fails (tls) or the name does not resolve (dns); the
+	// answer is an error status, comes late (latency), stalls in the middle, or is cut
+	// there in good order. In tls and dns, connections that are open end with the
+	// request that is on them; who does not verify certificates gets through tls, and
+	// who goes on with an address beyond its time to live through dns.
+	Mode string `json:"mode" jsonschema:"enum=refused,enum=reset,enum=black-hole,enum=tls,enum=dns,enum=status,enum=latency,enum=stall,enum=cut"`
 	// Share is the share of the requests that this happens to, above 0.
 	Share float64 `json:"share,omitempty" jsonschema:"minimum=0,maximum=1"`
 	// Seed is that of the generator that chooses them; 0: a new one for each drill,
@@ -36,6 +39,12 @@ type HTTPFaultSpec struct {
 	// After is how many server-sent events stall and cut let pass; of any other
 	// answer, half passes.
 	After int `json:"after,omitempty" jsonschema:"minimum=0"`
+	// TLS is what mode tls shows to those who connect: an expired certificate, one
+	// that is untrusted only, neither signed by anybody, or an alert in the middle of
+	// the handshake.
+	TLS string `json:"tls,omitempty" jsonschema:"enum=expired,enum=untrusted,enum=handshake"`
+	// DNS is what mode dns says: nxdomain, servfail, or nothing (timeout).
+	DNS string `json:"dns,omitempty" jsonschema:"enum=nxdomain,enum=servfail,enum=timeout"`
 	// Paths are what the paths of requests that are hit begin with; default: all.
 	// The first one, or else /, is what firedrill itself asks for (GET) to confirm
 	// the fault.
@@ -50,12 +59,13 @@ type HTTPFaultSpec struct {
 
 var httpFaultDefaults = HTTPFaultSpec{
 	Share: 1, Status: http.StatusServiceUnavailable, Delay: spec.Duration(30 * time.Second), After: 3,
-	Expires: spec.Duration(2 * time.Hour),
+	TLS: faultpoint.Expired, DNS: faultpoint.NXDomain, Expires: spec.Duration(2 * time.Hour),
 }
 
 // httpModes are those that need no knowledge of what is said.
 var httpModes = []faultpoint.Mode{
-	faultpoint.Refused, faultpoint.Reset, faultpoint.BlackHole, faultpoint.Status, faultpoint.Latency, faultpoint.Stall, faultpoint.Cut,
+	faultpoint.Refused, faultpoint.Reset, faultpoint.BlackHole, faultpoint.TLS, faultpoint.DNS,
+	faultpoint.Status, faultpoint.Latency, faultpoint.Stall, faultpoint.Cut,
 }
 
 func newHTTPFault(k topology.Kinds) func(HTTPFaultSpec) (drills.Injector, error) {
@@ -65,14 +75,14 @@ func newHTTPFault(k topology.Kinds) func(HTTPFaultSpec) (drills.Injector, error)
 		}
 		return newWireFault(k, faultpoint.Fault{
 			Mode: faultpoint.Mode(s.Mode), Share: s.Share, Seed: s.Seed, Status: s.Status, Body: s.Body, RetryAfter: s.RetryAfter,
-			Delay: s.Delay, After: s.After, Paths: s.Paths,
+			Delay: s.Delay, After: s.After, TLS: s.TLS, DNS: s.DNS, Paths: s.Paths,
 		}, s.Keys, s.Expires, httpQuestion)
 	}
 }
 
 // httpQuestion is a request of ours that a fault fits.
 func httpQuestion(c *topology.Component, m *topology.Member, f faultpoint.Fault) (question, error) {
-	q := question{Method: http.MethodGet, Path: "/", Alive: "/", Base: "http://" + c.FaultPoint.Spec.Listen[m.Name()]}
+	q := question{Method: http.MethodGet, Path: "/", Alive: "/", Base: c.FaultPoint.Spec.URL(m.Name())}
 	if len(f.Paths) > 0 {
 		q.Path = f.Paths[0]
 	}

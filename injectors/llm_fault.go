@@ -22,13 +22,16 @@ import (
 // no use for are left alone.
 type LLMFaultSpec struct {
 	// Mode is how: the connection is refused, reset, or a black-hole that swallows
-	// everything; the answer is unauthorized (401), forbidden (403), model-gone
-	// (404), rate-limited (429), quota (429 insufficient_quota) or another status;
-	// it comes late (latency) or late after its header (slow-first-token); it
-	// stalls, is cut in good order, has an event that is no JSON (malformed-sse),
-	// ends within its JSON (truncated-json), has no choice (empty-choice), or names
-	// another model (wrong-model).
-	Mode string `json:"mode" jsonschema:"enum=refused,enum=reset,enum=black-hole,enum=unauthorized,enum=forbidden,enum=model-gone,enum=rate-limited,enum=quota,enum=status,enum=latency,enum=slow-first-token,enum=stall,enum=cut,enum=malformed-sse,enum=truncated-json,enum=empty-choice,enum=wrong-model"`
+	// everything; its TLS handshake fails (tls) or the name does not resolve (dns); the
+	// answer is unauthorized (401), forbidden (403), model-gone (404), rate-limited
+	// (429), quota (429 insufficient_quota) or another status; it comes late (latency)
+	// or late after its header (slow-first-token); it stalls, is cut in good order, has
+	// an event that is no JSON (malformed-sse), ends within its JSON (truncated-json),
+	// has no choice (empty-choice), or names another model (wrong-model). In tls and
+	// dns, connections that are open end with the request that is on them; who does not
+	// verify certificates gets through tls, and who goes on with an address beyond its
+	// time to live through dns.
+	Mode string `json:"mode" jsonschema:"enum=refused,enum=reset,enum=black-hole,enum=tls,enum=dns,enum=unauthorized,enum=forbidden,enum=model-gone,enum=rate-limited,enum=quota,enum=status,enum=latency,enum=slow-first-token,enum=stall,enum=cut,enum=malformed-sse,enum=truncated-json,enum=empty-choice,enum=wrong-model"`
 	// Share is the share of the requests that this happens to, above 0.
 	Share float64 `json:"share,omitempty" jsonschema:"minimum=0,maximum=1"`
 	// Seed is that of the generator that chooses them; 0: a new one for each drill,
@@ -47,6 +50,12 @@ type LLMFaultSpec struct {
 	After int `json:"after,omitempty" jsonschema:"minimum=0"`
 	// Model is the one that answers name in mode wrong-model.
 	Model string `json:"model,omitempty"`
+	// TLS is what mode tls shows to those who connect: an expired certificate, one
+	// that is untrusted only, neither signed by anybody, or an alert in the middle of
+	// the handshake.
+	TLS string `json:"tls,omitempty" jsonschema:"enum=expired,enum=untrusted,enum=handshake"`
+	// DNS is what mode dns says: nxdomain, servfail, or nothing (timeout).
+	DNS string `json:"dns,omitempty" jsonschema:"enum=nxdomain,enum=servfail,enum=timeout"`
 	// Models are those whose requests are hit; default: all.
 	Models []string `json:"models,omitempty"`
 	// Paths are what the paths of requests that are hit begin with
@@ -62,14 +71,14 @@ type LLMFaultSpec struct {
 
 var llmFaultDefaults = LLMFaultSpec{
 	Share: 1, Status: http.StatusServiceUnavailable, Delay: spec.Duration(30 * time.Second), After: 3,
-	Model: "another-model", Expires: spec.Duration(2 * time.Hour),
+	Model: "another-model", TLS: faultpoint.Expired, DNS: faultpoint.NXDomain, Expires: spec.Duration(2 * time.Hour),
 }
 
 func newLLMFault(k topology.Kinds) func(LLMFaultSpec) (drills.Injector, error) {
 	return func(s LLMFaultSpec) (drills.Injector, error) {
 		return newWireFault(k, faultpoint.Fault{
 			Mode: faultpoint.Mode(s.Mode), Share: s.Share, Seed: s.Seed, Status: s.Status, RetryAfter: s.RetryAfter,
-			Delay: s.Delay, After: s.After, Model: s.Model, Models: s.Models, Paths: s.Paths,
+			Delay: s.Delay, After: s.After, Model: s.Model, TLS: s.TLS, DNS: s.DNS, Models: s.Models, Paths: s.Paths,
 		}, s.Keys, s.Expires, llmQuestion)
 	}
 }

@@ -38,6 +38,9 @@ type question struct {
 	Op    string      `json:"op,omitempty"`
 	Model string      `json:"model,omitempty"`
 	Key   spec.Secret `json:"key,omitempty"`
+
+	// point is the one that is asked.
+	point *topology.FaultPointSpec
 }
 
 // wireFault is a fault in what goes over the wire, made by a fault point.
@@ -86,6 +89,9 @@ func readWire(u drills.Undo) (w wireUndo, err error) {
 	if err := json.Unmarshal(u.Data, &w); err != nil {
 		return w, fmt.Errorf("read undo: %w", err)
 	}
+	for i := range w.Questions {
+		w.Questions[i].point = &w.Point
+	}
 	return w, nil
 }
 
@@ -112,11 +118,14 @@ func (f *wireFault) Prepare(ctx context.Context, t drills.Target) (drills.Undo, 
 			return drills.Undo{}, fmt.Errorf("component %s: no fault point stands in front of member %s: add %s: HOST:PORT to faultPoint.listen in the topology file",
 				c.Name(), m.Name(), m.Name())
 		}
+		if err := f.able(point, m.Name()); err != nil {
+			return drills.Undo{}, fmt.Errorf("component %s: %w", c.Name(), err)
+		}
 		q, err := f.question(c, m, f.fault)
 		if err != nil {
 			return drills.Undo{}, fmt.Errorf("member %s: %w", m.Name(), err)
 		}
-		q.Member = m.Name()
+		q.Member, q.point = m.Name(), &point
 		if len(f.keys) > 0 {
 			q.Key = f.keys[0]
 		}
@@ -139,6 +148,19 @@ func (f *wireFault) Prepare(ctx context.Context, t drills.Target) (drills.Undo, 
 	return drills.Undo{Says: says, Data: b}, ctx.Err()
 }
 
+// able refuses modes that the fault point has not got what it takes for.
+func (f *wireFault) able(p topology.FaultPointSpec, member string) error {
+	switch {
+	case f.fault.Mode == faultpoint.TLS && p.TLS == nil:
+		return errors.New("mode: tls: the fault point listens without TLS, so no handshake can fail there: give faultPoint tls (cert, key) in the topology file, " +
+			"and have what asks its members connect with TLS and trust that certificate")
+	case f.fault.Mode == faultpoint.DNS && (p.DNS == nil || p.DNS.Names[member] == ""):
+		return fmt.Errorf("mode: dns: the fault point is not who resolves member %s's name: give faultPoint dns (listen, names: {%s: NAME}) in the topology file, "+
+			"and have what asks its members ask for that name there", member, member)
+	}
+	return nil
+}
+
 // look finds out how the fault point is.
 func (f *wireFault) look(ctx context.Context, c *topology.Component, u *wireUndo) error {
 	st, err := faultpoint.Ask(ctx, u.Point)
@@ -157,6 +179,12 @@ func (f *wireFault) look(ctx context.Context, c *topology.Component, u *wireUndo
 			return fmt.Errorf("the fault point at %s listens at %s for member %s, the topology file says faultPoint.listen %s",
 				u.Point.Socket, p.Listen, q.Member, u.Point.Listen[q.Member])
 		}
+		if err := u.fits(p); err != nil {
+			return fmt.Errorf("the fault point at %s %w, unlike the topology file: start it again with: %s", u.Point.Socket, err, serveCommand(c))
+		}
+		if err := f.sound(ctx, q); err != nil {
+			return err
+		}
 		q.Direct = strings.TrimSuffix(p.Upstream, "/")
 		for _, other := range st.Faults {
 			if slices.Contains(other.Members, q.Member) && f.clashes(other) {
@@ -164,6 +192,38 @@ func (f *wireFault) look(ctx context.Context, c *topology.Component, u *wireUndo
 					u.Point.Socket, q.Member, other.Mode, other.ID)
 			}
 		}
+	}
+	return nil
+}
+
+// fits returns how a point is unlike the topology file.
+func (u wireUndo) fits(p faultpoint.PointState) error {
+	name := ""
+	if d := u.Point.DNS; d != nil {
+		name = d.Names[p.Member]
+	}
+	switch {
+	case p.TLS && u.Point.TLS == nil:
+		return errors.New("listens with TLS")
+	case !p.TLS && u.Point.TLS != nil:
+		return errors.New("listens without TLS")
+	case name != "" && !strings.EqualFold(strings.TrimSuffix(name, "."), strings.TrimSuffix(p.Name, ".")):
+		return fmt.Errorf("does not resolve %s", name)
+	}
+	return nil
+}
+
+// sound returns nil if what the fault is to break works: else nobody could tell the
+// fault from that.
+func (f *wireFault) sound(ctx context.Context, q *question) error {
+	switch f.fault.Mode {
+	case faultpoint.TLS:
+		if err := q.handshake(ctx); err != nil {
+			return fmt.Errorf("own TLS handshake with %s fails without a fault: %w: does the file faultPoint.tls.ca (default: cert) in the topology have what signed the certificate?",
+				q.at(), err)
+		}
+	case faultpoint.DNS:
+		return q.resolves(ctx)
 	}
 	return nil
 }
@@ -178,7 +238,7 @@ func (f *wireFault) clashes(other faultpoint.FaultState) bool {
 // serveCommand is how a component's fault point is started.
 func serveCommand(c *topology.Component) string {
 	p := c.FaultPoint.Spec
-	line := "firedrill faultpoint serve --socket " + p.Socket
+	cfg := faultpoint.Config{Socket: p.Socket, TLS: p.TLS, DNS: p.DNS}
 	for _, m := range c.Members {
 		listen := p.Listen[m.Name()]
 		if listen == "" {
@@ -188,9 +248,9 @@ func serveCommand(c *topology.Component) string {
 		if up == "" {
 			up = "http://" + m.Address()
 		}
-		line += " --point " + faultpoint.Point{Member: m.Name(), Listen: listen, Upstream: up}.String()
+		cfg.Points = append(cfg.Points, faultpoint.Point{Member: m.Name(), Listen: listen, Upstream: up})
 	}
-	return line
+	return "firedrill faultpoint serve " + strings.Join(cfg.Args(), " ")
 }
 
 func (u wireUndo) members() []string {

@@ -2,6 +2,7 @@ package injectors_test
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,17 +31,13 @@ import (
 	"firedrill/injectors/injectortest"
 )
 
-// faultPoint is the role of a fault point: SOCKET POINT...
+// faultPoint is the role of a fault point: its configuration as JSON
 func faultPoint(args []string) int {
-	var points []faultpoint.Point
-	for _, s := range args[1:] {
-		p, err := faultpoint.ParsePoint(s)
-		if err != nil {
-			return 2
-		}
-		points = append(points, p)
+	var cfg faultpoint.Config
+	if err := json.Unmarshal([]byte(args[0]), &cfg); err != nil {
+		return 2
 	}
-	if err := faultpoint.Serve(context.Background(), args[0], points, func() {}); err != nil {
+	if err := faultpoint.Serve(context.Background(), cfg, func() {}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -61,6 +58,17 @@ type wire struct {
 // newWire starts everything. host is a loopback address of the test's own.
 func newWire(t *testing.T, kind, host, user string) *wire {
 	t.Helper()
+	return openWire(t, kind, host, user, false)
+}
+
+// newSecureWire has a fault point that listens with TLS, and that a name leads to.
+func newSecureWire(t *testing.T, kind, host, user string) *wire {
+	t.Helper()
+	return openWire(t, kind, host, user, true)
+}
+
+func openWire(t *testing.T, kind, host, user string, secure bool) *wire {
+	t.Helper()
 	controltest.Real(t)
 	t.Setenv("FIREDRILL_TEST_VENDOR_KEY", vendorKey)
 	w := &wire{t: t, user: user}
@@ -71,14 +79,25 @@ func newWire(t *testing.T, kind, host, user string) *wire {
 	t.Cleanup(up.Close)
 	dir, program := controltest.Dir(t)
 	socket := filepath.Join(dir, "s")
+	cfg := faultpoint.Config{Socket: socket, Points: []faultpoint.Point{
+		{Member: "a", Listen: host + ":8001", Upstream: "http://" + host + ":8000"},
+		{Member: "b", Listen: host + ":8002", Upstream: "http://" + host + ":8009"},
+	}}
+	if secure {
+		cfg.TLS = certificate(t, dir, "a.models.lab", "b.models.lab")
+		cfg.DNS = &topology.FaultPointDNS{Listen: host + ":5353", Names: map[string]string{"a": "a.models.lab", "b": "b.models.lab"}}
+	}
 	control := topology.ControlSpec{Kind: "process", With: controltest.JSON(t, map[string]any{
-		"start": []string{program, socket, "a=" + host + ":8001=http://" + host + ":8000", "b=" + host + ":8002=http://" + host + ":8009"},
+		"start": []string{program, string(controltest.JSON(t, cfg))},
 		"ready": "process", "pidFile": filepath.Join(dir, "pid"), "log": filepath.Join(dir, "log"), "env": controltest.As("faultpoint"),
 	})}
 	w.spec = topology.ComponentSpec{
 		Name: "models", Kind: kind, Failover: "automatic",
-		Members:    []topology.MemberSpec{{Name: "a", Address: host + ":8000"}, {Name: "b", Address: host + ":8009"}},
-		FaultPoint: &topology.FaultPointSpec{Socket: socket, Listen: map[string]string{"a": host + ":8001", "b": host + ":8002"}, Control: &control, User: user},
+		Members: []topology.MemberSpec{{Name: "a", Address: host + ":8000"}, {Name: "b", Address: host + ":8009"}},
+		FaultPoint: &topology.FaultPointSpec{
+			Socket: socket, Listen: map[string]string{"a": host + ":8001", "b": host + ":8002"}, Control: &control, User: user,
+			TLS: cfg.TLS, DNS: cfg.DNS,
+		},
 	}
 	if kind == "llm" {
 		w.spec.With = json.RawMessage(`{"models":{"chat":"small","embedding":"vectors"},"vendors":{"a":{"key":"env:FIREDRILL_TEST_VENDOR_KEY"}}}`)
@@ -89,6 +108,18 @@ func newWire(t *testing.T, kind, host, user string) *wire {
 	_, err = faultpoint.Ensure(t.Context(), fp)
 	require.NoError(t, err)
 	return w
+}
+
+// certificate writes one for the names, for every user to read.
+func certificate(t *testing.T, dir string, names ...string) *topology.FaultPointTLS {
+	t.Helper()
+	c, err := faultpoint.Certify(names...)
+	require.NoError(t, err)
+	f := &topology.FaultPointTLS{Cert: filepath.Join(dir, "cert"), Key: filepath.Join(dir, "key"), CA: filepath.Join(dir, "ca")}
+	for path, b := range map[string][]byte{f.Cert: c.Cert, f.Key: c.Key, f.CA: c.CA} {
+		require.NoError(t, os.WriteFile(path, b, 0o644))
+	}
+	return f
 }
 
 // ServeHTTP answers like a vendor, if the key is right.
@@ -129,13 +160,13 @@ func (w *wire) target(members ...string) func() (drills.Target, error) {
 func (w *wire) ask(ctx context.Context, within time.Duration) (int, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+w.spec.FaultPoint.Listen["a"]+"/v1/chat/completions",
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.spec.FaultPoint.URL("a")+"/v1/chat/completions",
 		strings.NewReader(`{"model":"small","user":"test","messages":[]}`))
 	if err != nil {
 		return 0, "", err
 	}
 	req.Header.Set("Authorization", "Bearer "+vendorKey)
-	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	resp, err := (&http.Client{Transport: w.spec.FaultPoint.Transport()}).Do(req)
 	if err != nil {
 		return 0, "", err
 	}
@@ -220,6 +251,38 @@ func TestLLMFaultOnConnectionsConforms(t *testing.T) {
 	w.conforms("llm-fault", `{"mode":"black-hole"}`, 0.25, w.fails(context.DeadlineExceeded))
 }
 
+func TestTLSFaultConforms(t *testing.T) {
+	w := newSecureWire(t, "llm", "127.0.3.11", "65580")
+	w.conforms("llm-fault", `{"mode":"tls"}`, 0.4, w.mistrusted)
+}
+
+func TestDNSFaultConforms(t *testing.T) {
+	w := newSecureWire(t, "service", "127.0.3.12", "65581")
+	w.conforms("http-fault", `{"mode":"dns"}`, 0.4, w.unknown)
+}
+
+// mistrusted returns nil if who verifies gets no answer.
+func (w *wire) mistrusted(ctx context.Context) error {
+	bad := new(tls.CertificateVerificationError)
+	if status, _, err := w.ask(ctx, 5*time.Second); !errors.As(err, &bad) {
+		return fmt.Errorf("got %d and %w, want a certificate that is refused", status, err)
+	}
+	return nil
+}
+
+// unknown returns nil if the name server does not know the member.
+func (w *wire) unknown(ctx context.Context) error {
+	d := w.spec.FaultPoint.DNS
+	r := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, d.Listen)
+	}}
+	said := new(net.DNSError)
+	if ips, err := r.LookupHost(ctx, d.Names["a"]+"."); !errors.As(err, &said) || !said.IsNotFound {
+		return fmt.Errorf("got %v and %w, want a name that is not found", ips, err)
+	}
+	return nil
+}
+
 func TestHTTPFaultConforms(t *testing.T) {
 	w := newWire(t, "service", "127.0.3.4", "65573")
 	w.conforms("http-fault", `{"mode":"status","status":502,"body":"bad gateway"}`, 0.4, w.answers(502))
@@ -229,6 +292,7 @@ func TestHTTPFaultConforms(t *testing.T) {
 func TestWitnessSeesEveryMode(t *testing.T) {
 	models := newWire(t, "llm", "127.0.3.5", "65574")
 	service := newWire(t, "service", "127.0.3.6", "65575")
+	secure := newSecureWire(t, "llm", "127.0.3.13", "65582")
 	for _, c := range []struct {
 		w          *wire
 		kind, with string
@@ -252,6 +316,16 @@ func TestWitnessSeesEveryMode(t *testing.T) {
 		{models, "llm-fault", `{"mode":"empty-choice"}`, "without a choice"},
 		{models, "llm-fault", `{"mode":"empty-choice","models":["vectors"]}`, "without a choice"},
 		{models, "llm-fault", `{"mode":"wrong-model","model":"other"}`, `of model "other"`},
+		{secure, "llm-fault", `{"mode":"tls"}`, "found a certificate whose time was over on "},
+		{secure, "llm-fault", `{"mode":"tls","tls":"untrusted"}`, "not to be trusted (x509: certificate signed by unknown authority"},
+		{secure, "llm-fault", `{"mode":"tls","tls":"handshake"}`, "broken off (tls: internal error)"},
+		{secure, "llm-fault", `{"mode":"dns"}`, "cannot be made: a.models.lab is NXDOMAIN at 127.0.3.13:5353"},
+		{secure, "llm-fault", `{"mode":"dns","dns":"servfail"}`, "is SERVFAIL at"},
+		{secure, "llm-fault", `{"mode":"dns","dns":"timeout"}`, "had no answer from 127.0.3.13:5353 after"},
+		{secure, "llm-fault", `{"mode":"cut"}`, "without [DONE]"},
+		{secure, "llm-fault", `{"mode":"refused"}`, "was refused"},
+		{secure, "llm-fault", `{"mode":"reset"}`, "was reset"},
+		{secure, "llm-fault", `{"mode":"black-hole"}`, "had no answer after"},
 		{service, "http-fault", `{"mode":"reset"}`, "was reset"},
 		{service, "http-fault", `{"mode":"latency","delay":"200ms"}`, "had no answer after 200ms"},
 		{service, "http-fault", `{"mode":"stall","paths":["/"]}`, "and no more within"},
@@ -284,7 +358,7 @@ func TestWitnessSeesEveryMode(t *testing.T) {
 					hit++
 				}
 			}
-			if !strings.Contains(c.with, "refused") {
+			if !strings.Contains(c.with, "refused") && !strings.Contains(c.with, `"dns"`) {
 				assert.NotZero(t, hit, "the exchanges tell of the fault")
 			}
 		})
@@ -320,6 +394,67 @@ func TestFaultPointThatDiesIsBroughtBack(t *testing.T) {
 		last = err
 	}
 	assert.ErrorContains(t, last, "was started again")
+}
+
+// With it, its TLS and its names are there again.
+func TestFaultPointWithTLSAndNamesIsBroughtBack(t *testing.T) {
+	w := newSecureWire(t, "llm", "127.0.3.14", "65583")
+	target, err := w.target("a")()
+	require.NoError(t, err)
+	for _, mode := range []string{"tls", "dns"} {
+		f := build(t, "llm-fault", `{"mode":"`+mode+`"}`)
+		u, err := f.Prepare(t.Context(), target)
+		require.NoError(t, err)
+		require.NoError(t, f.Inject(t.Context(), target, u))
+		require.NoError(t, w.die(t.Context()))
+		require.ErrorIs(t, f.(drills.Holder).Held(t.Context(), u), faultpoint.ErrDown)
+		_, err = f.Prepare(t.Context(), target)
+		require.ErrorContains(t, err, " --tls-cert "+w.spec.FaultPoint.TLS.Cert+" --tls-key "+w.spec.FaultPoint.TLS.Key+
+			" --dns-listen 127.0.3.14:5353 --dns-name a=a.models.lab --dns-name b=b.models.lab")
+		require.NoError(t, build(t, "llm-fault", `{"mode":"`+mode+`"}`).Revert(t.Context(), u))
+		require.NoError(t, w.passes(t.Context()))
+		require.Error(t, w.unknown(t.Context()))
+	}
+}
+
+// What the fault point cannot do, or what would not be seen, is refused before
+// anything is touched.
+func TestPrepareOfTLSAndDNSFaultsSaysWhatIsMissing(t *testing.T) {
+	plain, secure := newWire(t, "llm", "127.0.3.15", "65584"), newSecureWire(t, "llm", "127.0.3.16", "65585")
+	dir, _ := controltest.Dir(t)
+	for _, c := range []struct {
+		w          *wire
+		mode, want string
+		change     func(*topology.FaultPointSpec)
+	}{
+		{plain, "tls", "give faultPoint tls (cert, key) in the topology file", nil},
+		{plain, "dns", "give faultPoint dns (listen, names: {a: NAME}) in the topology file", nil},
+		{plain, "status", "listens without TLS, unlike the topology file: start it again with: firedrill faultpoint serve ", func(p *topology.FaultPointSpec) {
+			p.TLS = secure.spec.FaultPoint.TLS
+		}},
+		{plain, "status", "does not resolve a.models.lab, unlike", func(p *topology.FaultPointSpec) { p.DNS = secure.spec.FaultPoint.DNS }},
+		{secure, "status", "listens with TLS, unlike", func(p *topology.FaultPointSpec) { p.TLS = nil }},
+		{secure, "dns", "names: {a: NAME}", func(p *topology.FaultPointSpec) {
+			p.DNS = &topology.FaultPointDNS{Listen: p.DNS.Listen, Names: map[string]string{"b": "b.models.lab"}}
+		}},
+		{secure, "dns", "own question for a.models.lab at 127.0.3.16:1, want 127.0.3.16: ask name server", func(p *topology.FaultPointSpec) {
+			p.DNS = &topology.FaultPointDNS{Listen: "127.0.3.16:1", Names: p.DNS.Names}
+		}},
+		{secure, "tls", "own TLS handshake with 127.0.3.16:8001 fails without a fault: tls: failed to verify certificate", func(p *topology.FaultPointSpec) {
+			p.TLS = certificate(t, dir, "a.models.lab")
+		}},
+		{secure, "tls", "faultPoint.tls.ca: open /nowhere", func(p *topology.FaultPointSpec) { p.TLS = &topology.FaultPointTLS{Cert: "x", Key: "x", CA: "/nowhere"} }},
+	} {
+		s := c.w.spec
+		p := *s.FaultPoint
+		if s.FaultPoint = &p; c.change != nil {
+			c.change(&p)
+		}
+		target, err := injectortest.OpenPart(kinds, s, []string{"a"})
+		require.NoError(t, err)
+		_, err = build(t, "llm-fault", `{"mode":"`+c.mode+`"}`).Prepare(t.Context(), target)
+		assert.ErrorContains(t, err, c.want)
+	}
 }
 
 // A member that does not answer by itself does not keep a fault from being undone.
@@ -411,7 +546,7 @@ func TestPrepareOfWireFaultsSaysWhatIsMissing(t *testing.T) {
 	require.NoError(t, f.Revert(t.Context(), u))
 
 	for with, want := range map[string]string{
-		`{"mode":"tls"}`: "listens without TLS", `{"mode":"dns"}`: "firedrill kinds", `{}`: "mode: \"\"",
+		`{"mode":"tls","tls":"old"}`: "want expired, untrusted or handshake", `{"mode":"dns","share":0.5}`: "before a request is read", `{}`: "mode: \"\"",
 		`{"mode":"refused","keys":["env:X"]}`: "before a request is read", `{"mode":"cut","expires":"0s"}`: "expires: must be longer",
 	} {
 		_, err := injectors.All(kinds).Build("llm-fault", json.RawMessage(with))

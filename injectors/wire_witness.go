@@ -29,12 +29,6 @@ type reply struct {
 	err error
 }
 
-// wireClient reuses no connection: each request tells of the moment it was made in.
-var wireClient = &http.Client{
-	Transport:     &http.Transport{DisableKeepAlives: true},
-	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-}
-
 // replyLimit is how much of an answer is read.
 const replyLimit = 1 << 20
 
@@ -58,7 +52,11 @@ func (q question) ask(ctx context.Context, url, method string, body []byte, with
 	if key != "" {
 		req.Header.Set("Authorization", "Bearer "+key)
 	}
-	resp, err := wireClient.Do(req)
+	client := http.Client{
+		Transport:     q.point.Transport(),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		return reply{err: err}
 	}
@@ -138,7 +136,7 @@ func (f *wireFault) Confirm(ctx context.Context, _ drills.Target, undo drills.Un
 		err := poll.Until(ctx, witnessEvery, func(ctx context.Context) error {
 			what, err := w.look(ctx)
 			if err == nil {
-				said = append(said, fmt.Sprintf("member %s: own request through %s %s", q.Member, strings.TrimPrefix(q.Base, "http://"), what))
+				said = append(said, fmt.Sprintf("member %s: own request through %s %s", q.Member, q.at(), what))
 			}
 			return err
 		})
@@ -149,9 +147,16 @@ func (f *wireFault) Confirm(ctx context.Context, _ drills.Target, undo drills.Un
 	return strings.Join(said, "; "), nil
 }
 
+// at is host:port of the fault point.
+func (q question) at() string { return q.point.Listen[q.Member] }
+
 // look asks once, and returns what was seen if that was the fault.
 func (w *witness) look(ctx context.Context) (string, error) {
 	switch w.fault.Mode {
+	case faultpoint.TLS:
+		return w.mistrusts(ctx)
+	case faultpoint.DNS:
+		return w.astray(ctx)
 	case faultpoint.BlackHole, faultpoint.Latency, faultpoint.SlowFirstToken:
 		return w.late(ctx)
 	case faultpoint.Stall:
@@ -167,7 +172,7 @@ func (w *witness) look(ctx context.Context) (string, error) {
 	}
 	what, ok := seen(w.fault, r)
 	if !ok {
-		return "", fmt.Errorf("own request through %s got %s, and not what %s is", strings.TrimPrefix(w.Base, "http://"), r, w.fault.Mode)
+		return "", fmt.Errorf("own request through %s got %s, and not what %s is", w.at(), r, w.fault.Mode)
 	}
 	return what, nil
 }

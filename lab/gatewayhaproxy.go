@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -63,6 +64,15 @@ func (g *haproxyGateway) start(ctx context.Context) (err error) {
 	if g.key, err = g.secret(keySecret).Resolve(); err != nil {
 		return err
 	}
+	if g.secure {
+		ca, err := os.ReadFile(g.secretFile(caSecret))
+		if err != nil {
+			return err
+		}
+		if err := g.process().write(map[string]string{caFile: string(ca)}); err != nil {
+			return err
+		}
+	}
 	return g.Start(ctx, g.models.vendors[0].name)
 }
 
@@ -99,13 +109,43 @@ func (g *haproxyGateway) text(ready string) string {
 	timeout server 10s
 	timeout server-fin 1s
 	timeout check 1s
-listen %s
+%slisten %s
 	bind %s
-%s`, modelsBackend, g.Route, g.options())
+%s`, g.resolvers(), modelsBackend, g.Route, g.options())
 	for i, v := range g.models.vendors {
-		fmt.Fprintf(&b, "\tserver %s %s%s\n", v.name, g.throughAddress(i), g.server(i, v.name == ready))
+		fmt.Fprintf(&b, "\tserver %s %s%s\n", v.name, g.reached(i), g.server(i, v.name == ready))
 	}
 	return b.String()
+}
+
+// resolvers is the name server, if vendors are asked by name. A name that is gone
+// (NXDOMAIN) takes its server out after a second; by default that takes half a
+// minute. While the name server fails or says nothing, the last address is used.
+func (g *haproxyGateway) resolvers() string {
+	if !g.secure {
+		return ""
+	}
+	return `resolvers fault-point
+	nameserver fault-point ` + g.nameServer() + `
+	resolve_retries 1
+	timeout resolve 500ms
+	timeout retry 500ms
+	hold valid 500ms
+	hold nx 1s
+	hold other 1m
+	hold refused 1m
+	hold timeout 1m
+`
+}
+
+// reached is where the i-th server is, and how.
+func (g *haproxyGateway) reached(i int) string {
+	if !g.secure {
+		return g.throughAddress(i)
+	}
+	name := hostName(g.models.vendors[i].name)
+	return fmt.Sprintf("%s:%d resolvers fault-point resolve-prefer ipv4 init-addr none ssl verify required ca-file %s sni str(%s) check-sni %s",
+		name, vendorPort, filepath.Join(g.Dir, caFile), name, name)
 }
 
 func (g *haproxyGateway) options() string {

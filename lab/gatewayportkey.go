@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 
 	"firedrill/drills/topology"
 	"firedrill/drills/topology/route"
@@ -40,8 +39,13 @@ func (g portkeyGateway) fetch(ctx context.Context) error {
 	return FetchGateway(ctx, g.cache)
 }
 
-// loopbackFile makes the gateway listen on its own address only.
-const loopbackFile = "loopback.cjs"
+const (
+	// loopbackFile makes the gateway listen on its own address only, and ask the fault
+	// point for names.
+	loopbackFile = "loopback.cjs"
+	// caFile is what the gateway trusts beside what Node.js comes with.
+	caFile = "ca.pem"
+)
 
 func (g portkeyGateway) process() process {
 	p := g.place("gateway", g.Route, 0)
@@ -52,21 +56,19 @@ func (g portkeyGateway) process() process {
 	}
 	p.argv = []string{
 		node, "--require=" + filepath.Join(p.dir, loopbackFile), g.script(),
-		"--host=" + host, fmt.Sprintf("--port=%d", port), "--headless",
+		"--host=" + host, fmt.Sprintf("--port=%d", port), "--dns=" + g.nameServer(), "--headless",
 	}
-	// The gateway asks no host on a private network unless it is named.
-	var trusted []string
-	for i := range g.vendors {
-		host, _ := hostPort(g.throughAddress(i))
-		trusted = append(trusted, host)
-	}
-	p.env = map[string]string{"TRUSTED_CUSTOM_HOSTS": strings.Join(trusted, ",")}
+	p.env = map[string]string{"NODE_EXTRA_CA_CERTS": filepath.Join(p.dir, caFile)}
 	return p
 }
 
 func (g portkeyGateway) start(ctx context.Context) error {
 	p := g.process()
-	if err := p.write(map[string]string{loopbackFile: gatewayFile(loopbackFile)}); err != nil {
+	ca, err := os.ReadFile(g.secretFile(caSecret))
+	if err != nil {
+		return err
+	}
+	if err := p.write(map[string]string{loopbackFile: gatewayFile(loopbackFile), caFile: string(ca)}); err != nil {
 		return err
 	}
 	return p.start(ctx, func() error {
@@ -109,9 +111,9 @@ const portkeyTimeout = 2000
 func (g portkeyGateway) headers() map[string]string {
 	c := portkeyConfig{RequestTimeout: portkeyTimeout, ForwardHeaders: []string{"authorization"}}
 	c.Strategy.Mode = "fallback"
-	for i := range g.vendors {
+	for _, v := range g.vendors {
 		c.Targets = append(c.Targets, portkeyTarget{
-			Provider: "openai", APIKey: "forwarded", CustomHost: "http://" + g.throughAddress(i) + "/v1",
+			Provider: "openai", APIKey: "forwarded", CustomHost: fmt.Sprintf("https://%s:%d/v1", hostName(v.name), vendorPort),
 		})
 	}
 	b, err := json.Marshal(c)

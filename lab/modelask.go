@@ -11,16 +11,16 @@ import (
 	"strings"
 )
 
-// lists returns nil if a vendor lists its models at the address.
-func (l *models) lists(ctx context.Context, address string) error {
-	_, err := l.ask(ctx, http.MethodGet, address, "/v1/models", nil, nil)
+// lists returns nil if a vendor lists its models at the URL.
+func (l *models) lists(ctx context.Context, url string) error {
+	_, err := l.ask(ctx, http.MethodGet, url+"/v1/models", nil, nil)
 	return err
 }
 
 // chats asks for a small answer the way applications do and names the vendor that
 // gave it.
 func (l *models) chats(ctx context.Context) (string, error) {
-	answer, err := l.ask(ctx, http.MethodPost, l.Route, "/v1/chat/completions", l.gateway.headers(), map[string]any{
+	answer, err := l.ask(ctx, http.MethodPost, "http://"+l.Route+"/v1/chat/completions", l.gateway.headers(), map[string]any{
 		"model": chatModel, "user": "firedrill-lab", "max_tokens": 4,
 		"messages": []map[string]string{{"role": "user", "content": "Are you there?"}},
 	})
@@ -36,16 +36,24 @@ func (l *models) chats(ctx context.Context) (string, error) {
 
 // ask makes a request on a connection of its own, from within the lab's namespace,
 // and returns the headers of an answer that is JSON.
-func (l *models) ask(ctx context.Context, method, address, path string, headers map[string]string, body any) (http.Header, error) {
+func (l *models) ask(ctx context.Context, method, url string, headers map[string]string, body any) (http.Header, error) {
 	ctx, cancel := context.WithTimeout(ctx, routeWithin)
 	defer cancel()
-	req, err := l.request(ctx, method, "http://"+address+path, headers, body)
+	req, err := l.request(ctx, method, url, headers, body)
 	if err != nil {
 		return nil, err
 	}
-	t := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-		return DialInside(ctx, l.namespace, network, addr)
-	}}
+	point := l.pointSpec()
+	dial := func(dial func(context.Context, string, string) (net.Conn, error)) func(context.Context, string, string) (net.Conn, error) {
+		return func(ctx context.Context, network, address string) (c net.Conn, err error) {
+			err = inside(l.namespace, func() error {
+				c, err = dial(ctx, network, address)
+				return err
+			})
+			return c, err
+		}
+	}
+	t := &http.Transport{DisableKeepAlives: true, DialContext: dial(point.Dial), DialTLSContext: dial(point.DialTLS)}
 	defer t.CloseIdleConnections()
 	resp, err := t.RoundTrip(req)
 	if err != nil {

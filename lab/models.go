@@ -18,6 +18,8 @@ type modelMake struct {
 	// failover says who turns to the next vendor: automatic or runner.
 	failover string
 	gateway  gatewayMake
+	// secure has the gateway ask vendors by name and with TLS.
+	secure bool
 }
 
 // vendorMake is a simulated vendor.
@@ -31,8 +33,9 @@ type vendorMake struct {
 
 // The ports that the processes of a lab listen on.
 const (
-	vendorPort  = 8000
-	gatewayPort = 8080
+	vendorPort     = 8000
+	gatewayPort    = 8080
+	nameServerPort = 5353
 )
 
 func (modelMake) port() int { return gatewayPort }
@@ -94,6 +97,9 @@ const keySecret = "app"
 // gateway.
 func (l *models) create(ctx context.Context) error {
 	if err := l.writeSecret(keySecret, "sk-"+rand.Text()); err != nil {
+		return err
+	}
+	if err := l.certify(); err != nil {
 		return err
 	}
 	if err := l.install(ctx); err != nil {

@@ -58,8 +58,8 @@ func (l *models) views(ctx context.Context) []view {
 	views := make([]view, len(l.vendors))
 	var wg sync.WaitGroup
 	for i, v := range l.vendors {
-		wg.Go(func() { views[i].direct = l.lists(ctx, v.address) })
-		wg.Go(func() { views[i].through = l.lists(ctx, l.throughAddress(i)) })
+		wg.Go(func() { views[i].direct = l.lists(ctx, "http://"+v.address) })
+		wg.Go(func() { views[i].through = l.lists(ctx, l.pointSpec().URL(v.name)) })
 		wg.Go(func() { views[i].mode = l.mode(ctx, v.name) })
 	}
 	wg.Wait()

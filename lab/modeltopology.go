@@ -38,16 +38,14 @@ func (l *models) component() (topology.ComponentSpec, error) {
 		Identify: llm.Identify{By: "header", Header: vendorHeader},
 		Vendors:  map[string]llm.Vendor{},
 	}
-	point := l.faultPoint.spec()
+	point, as := l.pointSpec(), l.faultPoint.spec()
+	point.Control, point.User = as.Control, as.User
 	c := topology.ComponentSpec{
 		Name: ModelsComponent, Kind: "llm", Failover: l.failover, Objectives: topology.Objectives{RTO: &rto},
-		FaultPoint: &topology.FaultPointSpec{
-			Socket: l.socket(l.faultPoint.name), Listen: map[string]string{}, Control: point.Control, User: point.User,
-		},
+		FaultPoint: point,
 	}
 	for i, v := range l.vendors {
 		cfg.Vendors[v.name] = llm.Vendor{Key: key, Price: l.modelMake.vendors[i].price}
-		c.FaultPoint.Listen[v.name] = l.throughAddress(i)
 		c.Members = append(c.Members, v.spec())
 	}
 	c.With = withoutEmpty(cfg)

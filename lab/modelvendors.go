@@ -21,7 +21,7 @@ const (
 // and one of one's own whose embeddings are those of another.
 func inPriority(failover string, g gatewayMake) modelMake {
 	return modelMake{
-		strategy: "priority", failover: failover, gateway: g,
+		strategy: "priority", failover: failover, gateway: g, secure: true,
 		vendors: []vendorMake{
 			{name: "vendor-a", dimension: 256, seed: 1, price: llm.Price{In: 2.5, Out: 10}},
 			{name: "vendor-b", dimension: 256, seed: 1, price: llm.Price{In: 3, Out: 12}},
@@ -69,35 +69,5 @@ func (l *models) startVendor(ctx context.Context, i int) error {
 	if err := p.write(map[string]string{keyFile: key + "\n"}); err != nil {
 		return err
 	}
-	return p.start(ctx, func() error { return l.lists(ctx, p.address) })
-}
-
-// throughAddress is where the fault point listens for the i-th vendor.
-func (l *models) throughAddress(i int) string { return l.address(11+i, vendorPort) }
-
-// faultPointProcess is the reverse proxy that drills make faults with.
-func (l *models) faultPointProcess() process {
-	p := l.place("fault-point", l.throughAddress(0), 1+len(l.vendors))
-	p.argv = []string{l.program(), "faultpoint", "serve", "--socket", l.socket(p.name)}
-	for i, v := range l.vendors {
-		p.argv = append(p.argv, "--point", fmt.Sprintf("%s=%s=http://%s", v.name, l.throughAddress(i), v.address))
-	}
-	p.ready = "process"
-	return p
-}
-
-// startFaultPoint starts the fault point unless it runs, and waits until every
-// vendor is reached through it.
-func (l *models) startFaultPoint(ctx context.Context) error {
-	if err := l.faultPoint.write(nil); err != nil {
-		return err
-	}
-	return l.faultPoint.start(ctx, func() error {
-		for i := range l.vendors {
-			if err := l.lists(ctx, l.throughAddress(i)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return p.start(ctx, func() error { return l.lists(ctx, "http://"+p.address) })
 }

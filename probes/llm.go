@@ -77,6 +77,9 @@ func (k *llmKind) open(s drills.Subject) (*llmProbe, error) {
 	}
 	t := &http.Transport{DisableCompression: true, Protocols: new(http.Protocols)}
 	t.Protocols.SetHTTP1(true)
+	if s.Member != nil {
+		s.Component.Spec.FaultPoint.Through(t)
+	}
 	p.httpConns = newHTTPConns(t, at.Scheme, hostPort(at), s)
 	p.tag = fmt.Sprintf("%s-%s%d", orElse(s.RunID, "run"), k.op, llmSeries.Add(1))
 	return p, nil

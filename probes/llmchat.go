@@ -91,6 +91,8 @@ func (c *llmChat) judge(p *llmProbe, x *exchange, text string) drills.Observatio
 	matches := c.expect != nil && c.expect.MatchString(text)
 	finish := x.req.Finish
 	switch {
+	case c.spec.Stream && !x.body.data && x.body.html():
+		return x.wrong("the answer is HTML, no event stream, and the client takes it for an empty one: %s", x.excerpt())
 	case c.spec.Stream && !x.body.data && x.body.odd != "":
 		return x.wrong("the answer is no event stream, and the client takes it for an empty one: %s", x.excerpt())
 	case finish == "" && c.spec.Stream && (text != "" || !x.body.done):

@@ -186,7 +186,7 @@ func checkParameters(ps map[string]any) error {
 			problems = append(problems, fmt.Errorf("parameters: %q: want a name of letters, digits and _", name))
 		}
 		if slices.Contains(own, name) {
-			problems = append(problems, fmt.Errorf("parameters: %s: the probe sets it: see with", name))
+			problems = append(problems, fmt.Errorf("parameters: %s: the probe itself sets it", name))
 		}
 	}
 	return errors.Join(problems...)

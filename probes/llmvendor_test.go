@@ -76,9 +76,11 @@ func ending(e vendor.Entry, m vendor.Mode) (timeline.Outcome, timeline.Class) {
 	case vendor.Cut:
 		return streamed(timeline.Cut, timeline.Truncated, timeline.Reset)
 	case vendor.MalformedSSE:
+		return timeline.Failed, timeline.WrongAnswer
+	case vendor.GarbledSSE:
 		return timeline.Cut, timeline.Truncated
 	case vendor.TruncatedJSON:
-		return timeline.Failed, timeline.WrongAnswer
+		return streamed(timeline.Cut, timeline.Truncated, timeline.WrongAnswer)
 	case vendor.HTML:
 		return streamed(timeline.Wrong, timeline.WrongAnswer, timeline.WrongAnswer)
 	case vendor.EmptyChoice, vendor.WrongModel, vendor.WrongEmbedding:
@@ -193,7 +195,7 @@ func compareCounts(t *testing.T, e vendor.Entry, o drills.Observation) {
 		}
 	case timeline.Cut:
 		assert.Equal(t, "v1", o.By)
-		if e.Mode == vendor.Cut {
+		if e.Mode == vendor.Cut || e.Mode == vendor.TruncatedJSON && e.Stream {
 			assert.Contains(t, o.Detail, fmt.Sprintf("after %d pieces", e.Tokens))
 		}
 	case timeline.Unanswered:

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"firedrill/drills/topology"
 	"firedrill/injectors/faultpoint"
 )
 
@@ -22,35 +23,35 @@ func newFaultPoint() *cobra.Command {
 until a drill tells it through its socket to make a fault (llm-fault, http-fault).
 It goes on without the runner; a fault that nobody clears ends when its time is
 over.`,
+		Example: `  firedrill faultpoint status --socket /run/firedrill/llm.sock`,
 	}
 	c.AddCommand(newFaultPointServe(), newFaultPointStatus())
 	return c
 }
 
 func newFaultPointServe() *cobra.Command {
-	var socket string
-	var points []string
+	var f faultPointFlags
 	c := &cobra.Command{
 		Use: "serve", Short: "Pass requests on, and make faults when told to",
 		Long: `serve listens in the place of each member and passes requests on to it, until it
 is asked to end (SIGTERM). The topology file names the same socket and the same
 addresses in the component's faultPoint. Keys and passwords are what clients send;
-they do not belong into these arguments.`,
+they do not belong into these arguments.
+
+With --tls-cert and --tls-key it listens with TLS (HTTP/1.1), and with --dns-listen
+it is the name server for the members' names as well: only then it can make
+handshakes (mode tls) and names (mode dns) fail.`,
 		Args: cobra.NoArgs,
 		Example: `  firedrill faultpoint serve --socket /run/firedrill/llm.sock \
     --point openai=127.0.0.1:4101=https://api.openai.com \
     --point vllm=127.0.0.1:4102=http://10.0.0.7:8000`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var ps []faultpoint.Point
-			for _, s := range points {
-				p, err := faultpoint.ParsePoint(s)
-				if err != nil {
-					return fmt.Errorf("--point: %w", err)
-				}
-				ps = append(ps, p)
+			cfg, err := f.config()
+			if err != nil {
+				return err
 			}
-			err := faultpoint.Serve(cmd.Context(), socket, ps, func() {
-				fmt.Fprintf(cmd.ErrOrStderr(), "fault point at %s: %s\n", socket, strings.Join(points, " "))
+			err = faultpoint.Serve(cmd.Context(), cfg, func() {
+				fmt.Fprintf(cmd.ErrOrStderr(), "fault point at %s: %s\n", cfg.Socket, strings.Join(f.points, " "))
 			})
 			if errors.Is(err, context.Canceled) {
 				return nil
@@ -58,11 +59,58 @@ they do not belong into these arguments.`,
 			return err
 		},
 	}
-	c.Flags().StringVar(&socket, "socket", "", "path of the Unix socket that it is controlled through")
-	c.Flags().StringArrayVar(&points, "point", nil, "MEMBER=HOST:PORT=URL: listen at HOST:PORT in the place of the member at URL (repeatable)")
+	f.add(c)
 	_ = c.MarkFlagRequired("socket")
 	_ = c.MarkFlagRequired("point")
+	c.MarkFlagsRequiredTogether("tls-cert", "tls-key")
+	c.MarkFlagsRequiredTogether("dns-listen", "dns-name")
 	return c
+}
+
+// faultPointFlags are the flags of serve.
+type faultPointFlags struct {
+	socket string
+	points []string
+	tls    topology.FaultPointTLS
+	dns    topology.FaultPointDNS
+	names  []string
+}
+
+func (f *faultPointFlags) add(c *cobra.Command) {
+	fs := c.Flags()
+	fs.StringVar(&f.socket, "socket", "", "path of the Unix socket that it is controlled through")
+	fs.StringArrayVar(&f.points, "point", nil, "MEMBER=HOST:PORT=URL: listen at HOST:PORT in the place of the member at URL (repeatable)")
+	fs.StringVar(&f.tls.Cert, "tls-cert", "", "path of the certificate (PEM) to listen with")
+	fs.StringVar(&f.tls.Key, "tls-key", "", "path of its private key (PEM)")
+	fs.StringVar(&f.dns.Listen, "dns-listen", "", "HOST:PORT to answer questions for names at (UDP and TCP)")
+	fs.StringArrayVar(&f.names, "dns-name", nil, "MEMBER=NAME: answer with where it listens in the place of the member (repeatable)")
+	fs.StringVar(&f.dns.Forward, "dns-forward", "", "HOST:PORT of the name server to ask for all other names; default: they are refused")
+}
+
+func (f *faultPointFlags) config() (faultpoint.Config, error) {
+	c := faultpoint.Config{Socket: f.socket}
+	for _, s := range f.points {
+		p, err := faultpoint.ParsePoint(s)
+		if err != nil {
+			return c, fmt.Errorf("--point: %w", err)
+		}
+		c.Points = append(c.Points, p)
+	}
+	if f.tls.Cert != "" {
+		c.TLS = &f.tls
+	}
+	if f.dns.Listen == "" {
+		return c, nil
+	}
+	c.DNS, f.dns.Names = &f.dns, map[string]string{}
+	for _, s := range f.names {
+		member, name, ok := strings.Cut(s, "=")
+		if !ok {
+			return c, fmt.Errorf("--dns-name: %q: want MEMBER=NAME", s)
+		}
+		f.dns.Names[member] = name
+	}
+	return c, nil
 }
 
 func newFaultPointStatus() *cobra.Command {
@@ -98,7 +146,14 @@ func printFaultPoint(w io.Writer, st faultpoint.State) {
 		if !p.Listening {
 			doing = "refuses, instead of passing on to"
 		}
-		fmt.Fprintf(w, "%s: %s %s %s (%d connections open, %d requests)\n", p.Member, p.Listen, doing, p.Upstream, p.Connections, p.Requests)
+		at := p.Listen
+		if p.TLS {
+			at += " (TLS)"
+		}
+		fmt.Fprintf(w, "%s: %s %s %s (%d connections open, %d requests)\n", p.Member, at, doing, p.Upstream, p.Connections, p.Requests)
+		if p.Name != "" {
+			fmt.Fprintf(w, "  is what %s resolves to at %s\n", p.Name, st.DNS)
+		}
 		if p.Trouble != "" {
 			fmt.Fprintf(w, "  last trouble: %s\n", p.Trouble)
 		}

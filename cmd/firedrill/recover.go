@@ -98,6 +98,9 @@ func recoverOne(cmd *cobra.Command, path string) (drills.Recovery, error) {
 			return drills.Recovery{}, fmt.Errorf("%w: run %s: %w", drills.ErrDirty, s.Header.RunID, err)
 		}
 	}
+	if err := drills.Idle(home(), s.Header.Topology); errors.Is(err, drills.ErrLocked) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "firedrill: waiting for the runner or watchdog of run %s, which is at work on %s\n", s.Header.RunID, s.Header.Topology)
+	}
 	rec, err := drills.Recover(cmd.Context(), home(), path, plugins(), "firedrill recover", true)
 	if rec.RunDir != "" {
 		if rerr := render(rec.RunDir); rerr != nil {

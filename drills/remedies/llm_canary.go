@@ -113,18 +113,12 @@ func (k canary) request(ctx context.Context, stream bool) (*http.Request, string
 	return req, key, nil
 }
 
-// canaryClient makes a connection for each request, as nothing is known of old ones.
-var canaryClient = &http.Client{
-	Transport:     &http.Transport{DisableKeepAlives: true},
-	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-}
-
 // exchange returns an answer that came to its end.
 func (k canary) exchange(ctx context.Context, req *http.Request, stream bool) (chatAnswer, error) {
 	fail := func(err error) (chatAnswer, error) {
 		return chatAnswer{}, fmt.Errorf("%s: %w", req.URL, why(ctx, err))
 	}
-	resp, err := canaryClient.Do(req)
+	resp, err := llm.Client(k.c).Do(req)
 	if err != nil {
 		return fail(err)
 	}

@@ -60,8 +60,8 @@ type Objectives struct {
 	// RPO is the recovery point objective; 0s means that not one acknowledged
 	// write may be lost.
 	RPO *spec.Duration `json:"rpo,omitempty"`
-	// Availability is the least share of requests, from the fault to the end of
-	// recovery's proof, whose answer begins (first token).
+	// Availability is the least share of requests, while the fault is in force, whose
+	// answer begins (first token).
 	Availability *float64 `json:"availability,omitempty" jsonschema:"minimum=0,maximum=1"`
 	// Fallback is the least share of answers, while the fault is in force, that
 	// comes from the member that is next in order.
@@ -74,8 +74,7 @@ type Objectives struct {
 	// WrongEmbeddings is how many embeddings may have another dimension or lie
 	// elsewhere than before.
 	WrongEmbeddings *int `json:"wrongEmbeddings,omitempty" jsonschema:"minimum=0"`
-	// AnsweredTwice is how many requests may be answered, and billed, by more than
-	// one member.
+	// AnsweredTwice is how many requests may be answered, and billed, more than once.
 	AnsweredTwice *int `json:"answeredTwice,omitempty" jsonschema:"minimum=0"`
 	// FailBack is how soon after the fault's end the member of first priority
 	// answers again, for good.
@@ -135,6 +134,40 @@ type FaultPointSpec struct {
 	Control *ControlSpec `json:"control,omitempty"`
 	// User is the operating system user that it runs as.
 	User string `json:"user,omitempty"`
+	// TLS makes it listen with TLS, for every member; faults of mode tls need that.
+	TLS *FaultPointTLS `json:"tls,omitempty"`
+	// DNS makes it a name server as well, for those who ask members by name; faults
+	// of mode dns need that.
+	DNS *FaultPointDNS `json:"dns,omitempty"`
+}
+
+// FaultPointTLS is what a fault point shows to those who connect, and what
+// firedrill's own requests through it trust. It speaks HTTP/1.1 with them.
+type FaultPointTLS struct {
+	// Cert is the path of its certificate (PEM), with what leads from there to the one
+	// that clients trust. A file that changes is read again.
+	Cert string `json:"cert"`
+	// Key is the path of the certificate's private key (PEM).
+	Key string `json:"key"`
+	// CA is the path of the certificates (PEM) that firedrill itself trusts; default:
+	// the system's, and Cert.
+	CA string `json:"ca,omitempty"`
+	// ServerName is a name that the certificate has; default: the member's in
+	// dns.names, else the host that the point listens on.
+	ServerName string `json:"serverName,omitempty"`
+}
+
+// FaultPointDNS is the name server that a fault point is for those who ask its
+// members: it answers over UDP and TCP, and its answers are good for 1 s.
+type FaultPointDNS struct {
+	// Listen is host:port; a port below 1024 is for root.
+	Listen string `json:"listen"`
+	// Names are those of members: they resolve to where the fault point listens for
+	// the member, which must be an IP address. By the member's name.
+	Names map[string]string `json:"names"`
+	// Forward is host:port of the name server that is asked for all other names;
+	// default: they are refused.
+	Forward string `json:"forward,omitempty"`
 }
 
 // ControlSpec says how a member is stopped and started.

@@ -244,6 +244,9 @@ func (k Kinds) OpenControl(ms MemberSpec) (Control, error) {
 // OpenFaultPoint builds the fault point of a component that has one.
 func (k Kinds) OpenFaultPoint(cs ComponentSpec) (*FaultPoint, error) {
 	p := &FaultPoint{Spec: *cs.FaultPoint}
+	if err := p.Spec.check(); err != nil {
+		return nil, fmt.Errorf("component %s: faultPoint.%w", cs.Name, err)
+	}
 	if p.Spec.Control == nil {
 		return p, nil
 	}

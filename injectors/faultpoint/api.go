@@ -16,7 +16,9 @@ type State struct {
 	PID      int       `json:"pid"`
 	Since    time.Time `json:"since"`
 	// Next is the number of the next exchange in the log.
-	Next   uint64       `json:"next"`
+	Next uint64 `json:"next"`
+	// DNS is where it listens as a name server, "" if it does not.
+	DNS    string       `json:"dns,omitempty"`
 	Points []PointState `json:"points"`
 	Faults []FaultState `json:"faults"`
 }
@@ -24,6 +26,10 @@ type State struct {
 // PointState is how one point is.
 type PointState struct {
 	Point
+	// TLS tells that it listens with TLS.
+	TLS bool `json:"tls,omitempty"`
+	// Name is what resolves to it, in lower case with the last dot.
+	Name string `json:"name,omitempty"`
 	// Listening is false while connections are refused.
 	Listening   bool `json:"listening"`
 	Connections int  `json:"connections"`
@@ -95,9 +101,12 @@ func (s *server) state() State {
 		Instance: s.instance, PID: os.Getpid(), Since: s.since, Next: s.log.end(),
 		Points: []PointState{}, Faults: []FaultState{},
 	}
+	if s.names != nil {
+		st.DNS = s.names.listen
+	}
 	for _, p := range s.points {
 		p.mu.Lock()
-		ps := PointState{Point: p.Point, Listening: p.listener != nil, Connections: len(p.open), Requests: p.count.Load()}
+		ps := PointState{Point: p.Point, TLS: p.tls != nil, Name: s.names.of(p), Listening: p.listener != nil, Connections: len(p.open), Requests: p.count.Load()}
 		p.mu.Unlock()
 		if wrong := p.wrong.Load(); wrong != nil {
 			ps.Trouble = *wrong

@@ -3,6 +3,7 @@ package faultpoint_test
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +15,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"firedrill/drills/topology"
+	"firedrill/injectors/faultpoint"
 )
 
 const (
@@ -25,11 +29,15 @@ const (
 
 // bench starts a vendor and a fault point in front of it, both in processes of
 // their own, and returns their addresses.
-func bench(b *testing.B) (direct, through string) {
+func bench(b *testing.B, tls *topology.FaultPointTLS) (direct, through string) {
 	b.Helper()
 	direct, through = freeAddress(b), freeAddress(b)
 	spawn(b, "paced", direct)
-	spawn(b, "faultpoint", socketPath(b), "a="+through+"=http://"+direct)
+	cfg, err := json.Marshal(faultpoint.Config{
+		Socket: socketPath(b), TLS: tls, Points: []faultpoint.Point{{Member: "a", Listen: through, Upstream: "http://" + direct}},
+	})
+	require.NoError(b, err)
+	spawn(b, "faultpoint", string(cfg))
 	for _, addr := range []string{direct, through} {
 		require.Eventually(b, func() bool {
 			c, err := net.Dial("tcp", addr)
@@ -63,13 +71,21 @@ func compare(b *testing.B, direct, through []time.Duration) {
 
 // BenchmarkIdleProxy asks the vendor directly and through an idle fault point, in
 // turn, on connections that are kept.
-func BenchmarkIdleProxy(b *testing.B) {
-	direct, through := bench(b)
-	c := &http.Client{}
+func BenchmarkIdleProxy(b *testing.B) { idle(b, nil) }
+
+// BenchmarkIdleProxyWithTLS does so with TLS to the fault point; the vendor has none.
+func BenchmarkIdleProxyWithTLS(b *testing.B) { idle(b, certify(b, "127.0.0.1")) }
+
+func idle(b *testing.B, files *topology.FaultPointTLS) {
+	direct, through := bench(b, files)
+	p := topology.FaultPointSpec{TLS: files, Listen: map[string]string{"a": through}}
+	trust, err := p.TLSConfig(through)
+	require.NoError(b, err)
+	c := &http.Client{Transport: &http.Transport{TLSClientConfig: trust}}
 	body := chat("bench", false)
-	ask := func(addr string) time.Duration {
+	ask := func(at string) time.Duration {
 		begin := time.Now()
-		resp, err := c.Post("http://"+addr+"/v1/chat/completions", "application/json", strings.NewReader(body))
+		resp, err := c.Post(at+"/v1/chat/completions", "application/json", strings.NewReader(body))
 		require.NoError(b, err)
 		_, err = io.Copy(io.Discard, resp.Body)
 		took := time.Since(begin)
@@ -77,6 +93,7 @@ func BenchmarkIdleProxy(b *testing.B) {
 		require.NoError(b, err)
 		return took
 	}
+	direct, through = "http://"+direct, p.URL("a")
 	for range 100 {
 		ask(direct)
 		ask(through)
@@ -92,7 +109,7 @@ func BenchmarkIdleProxy(b *testing.B) {
 // BenchmarkStreams has 500 streams at once, first directly and then through an
 // idle fault point. Measured is the age of each event when it arrives.
 func BenchmarkStreams(b *testing.B) {
-	direct, through := bench(b)
+	direct, through := bench(b, nil)
 	var ds, ts []time.Duration
 	for range b.N {
 		ds = append(ds, streams(b, direct)...)

@@ -1,6 +1,7 @@
 package faultpoint
 
 import (
+	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,14 @@ type conn struct {
 
 func newConn(c *net.TCPConn, p *point) *conn {
 	return &conn{TCPConn: c, point: p, silent: make(chan struct{}), released: make(chan struct{})}
+}
+
+// plain is the connection that another one, with TLS, was made on.
+func plain(c net.Conn) *conn {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	return c.(*conn) // a point hands out no others
 }
 
 func (c *conn) taken() Mode {

@@ -24,6 +24,8 @@ const (
 	Refused        Mode = "refused"
 	Reset          Mode = "reset"
 	BlackHole      Mode = "black-hole"
+	TLS            Mode = "tls"
+	DNS            Mode = "dns"
 	Status         Mode = "status"
 	Latency        Mode = "latency"
 	Stall          Mode = "stall"
@@ -51,13 +53,28 @@ const (
 )
 
 var places = map[Mode]place{
-	Refused: onTheConnection, Reset: onTheConnection, BlackHole: onTheConnection,
+	Refused: onTheConnection, Reset: onTheConnection, BlackHole: onTheConnection, TLS: onTheConnection, DNS: onTheConnection,
 	Status: insteadOfTheMember, Unauthorized: insteadOfTheMember, Forbidden: insteadOfTheMember,
 	ModelGone: insteadOfTheMember, RateLimited: insteadOfTheMember, Quota: insteadOfTheMember,
 	Latency: beforeTheMember,
 	Stall:   inTheAnswer, Cut: inTheAnswer, SlowFirstToken: inTheAnswer, MalformedSSE: inTheAnswer,
 	TruncatedJSON: inTheAnswer, EmptyChoice: inTheAnswer, WrongModel: inTheAnswer,
 }
+
+// What mode tls shows instead of the certificate: one that nobody signed, and whose
+// time may be over, or an alert in the middle of the handshake.
+const (
+	Expired   = "expired"
+	Untrusted = "untrusted"
+	Handshake = "handshake"
+)
+
+// What mode dns says instead of the address.
+const (
+	NXDomain = "nxdomain"
+	ServFail = "servfail"
+	Timeout  = "timeout"
+)
 
 // Fault is what a fault point does to the requests that it fits.
 type Fault struct {
@@ -84,6 +101,9 @@ type Fault struct {
 	After int `json:"after,omitempty"`
 	// Model is the one that answers name in mode wrong-model.
 	Model string `json:"model,omitempty"`
+	// TLS is what mode tls shows, and DNS what mode dns says.
+	TLS string `json:"tls,omitempty"`
+	DNS string `json:"dns,omitempty"`
 	// Models, Paths (prefixes) and Keys (see HashKey) say which requests fit; empty:
 	// all.
 	Models []string `json:"models,omitempty"`
@@ -102,14 +122,16 @@ func HashKey(key string) string {
 // Check refuses what cannot be done. Members and Expires are not looked at.
 func (f Fault) Check() error {
 	switch p := places[f.Mode]; {
-	case f.Mode == "tls":
-		return errors.New("mode: tls: a fault point listens without TLS, so no handshake can fail there: take refused or reset")
 	case p == 0:
 		return fmt.Errorf("mode: %q: see firedrill kinds for those that there are", f.Mode)
 	case f.Share <= 0 || f.Share > 1:
 		return fmt.Errorf("share: %v: want more than 0 and at most 1", f.Share)
-	case f.Mode == Refused && !f.whole():
-		return errors.New("mode: refused: a connection is refused before a request is read: leave out share, models, paths and keys, or take reset")
+	case (f.Mode == Refused || f.Mode == TLS || f.Mode == DNS) && !f.whole():
+		return fmt.Errorf("mode: %s: happens before a request is read: leave out share, models, paths and keys, or take reset", f.Mode)
+	case f.Mode == TLS && f.TLS != Expired && f.TLS != Untrusted && f.TLS != Handshake:
+		return fmt.Errorf("tls: %q: want %s, %s or %s", f.TLS, Expired, Untrusted, Handshake)
+	case f.Mode == DNS && f.DNS != NXDomain && f.DNS != ServFail && f.DNS != Timeout:
+		return fmt.Errorf("dns: %q: want %s, %s or %s", f.DNS, NXDomain, ServFail, Timeout)
 	case f.Mode == Status && (f.Status < 400 || f.Status > 599):
 		return fmt.Errorf("status: %d: want 400 to 599", f.Status)
 	case (f.Mode == Latency || f.Mode == SlowFirstToken) && f.Delay <= 0:
@@ -136,9 +158,20 @@ func (f Fault) whole() bool {
 // them is read. The same modes for a part of the requests act on those.
 func (f Fault) onConnections() bool { return places[f.Mode] == onTheConnection && f.whole() }
 
+// how is the way in which a mode is made that there are several of.
+func (f Fault) how() string {
+	switch f.Mode {
+	case TLS:
+		return f.TLS
+	case DNS:
+		return f.DNS
+	}
+	return ""
+}
+
 func (f Fault) equal(g Fault) bool {
 	return f.ID == g.ID && f.Mode == g.Mode && f.Share == g.Share && f.Seed == g.Seed && f.Status == g.Status &&
-		f.Body == g.Body && f.RetryAfter == g.RetryAfter && f.Delay == g.Delay && f.After == g.After && f.Model == g.Model &&
+		f.Body == g.Body && f.RetryAfter == g.RetryAfter && f.Delay == g.Delay && f.After == g.After && f.Model == g.Model && f.TLS == g.TLS && f.DNS == g.DNS &&
 		slices.Equal(f.Members, g.Members) && slices.Equal(f.Models, g.Models) && slices.Equal(f.Paths, g.Paths) &&
 		slices.Equal(f.Keys, g.Keys) && f.Expires.Equal(g.Expires)
 }

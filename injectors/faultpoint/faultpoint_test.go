@@ -101,7 +101,7 @@ func TestLargeBodiesPassBothWays(t *testing.T) {
 		_, _ = io.Copy(w, r.Body)
 	})
 	addr, socket := freeAddress(t), socketPath(t)
-	serve(t, socket, faultpoint.Point{Member: "a", Listen: addr, Upstream: up.URL})
+	serve(t, faultpoint.Config{Socket: socket, Points: []faultpoint.Point{{Member: "a", Listen: addr, Upstream: up.URL}}})
 	f := faultpoint.Fault{ID: "f", Members: []string{"a"}, Mode: faultpoint.Quota, Share: 1, Models: []string{"none"}, Expires: time.Now().Add(time.Hour)}
 	body := `{"user":"big","pad":"` + strings.Repeat("x", 5<<20) + `"}`
 	for range 2 { // without, and with a fault that has to look into requests
@@ -615,8 +615,11 @@ func TestBadFaultsAreRefused(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
 	for want, change := range map[string]func(*faultpoint.Fault){
-		"listens without TLS":                   func(f *faultpoint.Fault) { f.Mode = "tls" },
-		"mode: \"dns\"":                         func(f *faultpoint.Fault) { f.Mode = "dns" },
+		"a listens without TLS":                 func(f *faultpoint.Fault) { f.Mode, f.TLS = faultpoint.TLS, faultpoint.Expired },
+		"no name resolves to the point for":     func(f *faultpoint.Fault) { f.Mode, f.DNS = faultpoint.DNS, faultpoint.Timeout },
+		"tls: \"old\": want expired":            func(f *faultpoint.Fault) { f.Mode, f.TLS = faultpoint.TLS, "old" },
+		"dns: \"\": want nxdomain":              func(f *faultpoint.Fault) { f.Mode = faultpoint.DNS },
+		"mode: \"ssl\"":                         func(f *faultpoint.Fault) { f.Mode = "ssl" },
 		"share: 0":                              func(f *faultpoint.Fault) { f.Share = 0 },
 		"share: 1.5":                            func(f *faultpoint.Fault) { f.Share = 1.5 },
 		"before a request is read":              func(f *faultpoint.Fault) { f.Mode, f.Models = faultpoint.Refused, []string{"m"} },
@@ -648,15 +651,15 @@ func TestServeRefusesWhatCannotWork(t *testing.T) {
 	ctx := t.Context()
 	p := faultpoint.Point{Member: "b", Listen: freeAddress(t), Upstream: "http://127.0.0.1:1"}
 	nothing := func() {}
-	require.ErrorContains(t, faultpoint.Serve(ctx, s.socket, []faultpoint.Point{p}, nothing), "another fault point listens there")
-	require.ErrorContains(t, faultpoint.Serve(ctx, socketPath(t), []faultpoint.Point{p, p}, nothing), "given twice")
+	require.ErrorContains(t, faultpoint.Serve(ctx, faultpoint.Config{Socket: s.socket, Points: []faultpoint.Point{p}}, nothing), "another fault point listens there")
+	require.ErrorContains(t, faultpoint.Serve(ctx, faultpoint.Config{Socket: socketPath(t), Points: []faultpoint.Point{p, p}}, nothing), "given twice")
 	taken := p
 	taken.Listen = s.addr
 	socket := socketPath(t)
-	require.ErrorContains(t, faultpoint.Serve(ctx, socket, []faultpoint.Point{taken}, nothing), "point b: listen")
+	require.ErrorContains(t, faultpoint.Serve(ctx, faultpoint.Config{Socket: socket, Points: []faultpoint.Point{taken}}, nothing), "point b: listen")
 	_, err := os.Stat(socket)
 	require.ErrorIs(t, err, os.ErrNotExist)
-	require.ErrorContains(t, faultpoint.Serve(ctx, socket, nil, nothing), "no point given")
+	require.ErrorContains(t, faultpoint.Serve(ctx, faultpoint.Config{Socket: socket}, nothing), "no point given")
 	for arg, want := range map[string]string{
 		"a":                                     "want MEMBER=HOST:PORT=URL",
 		"a=127.0.0.1=http://x":                  "want HOST:PORT",
@@ -686,7 +689,7 @@ func TestSocketIsForItsUserAndIsLeftByNobody(t *testing.T) {
 	require.NoError(t, err)
 	l.SetUnlinkOnClose(false)
 	l.Close() // as a process leaves it that was killed
-	serve(t, stale, faultpoint.Point{Member: "a", Listen: freeAddress(t), Upstream: s.vendor.URL})
+	serve(t, faultpoint.Config{Socket: stale, Points: []faultpoint.Point{{Member: "a", Listen: freeAddress(t), Upstream: s.vendor.URL}}})
 	_, err = faultpoint.NewClient(stale).State(t.Context())
 	require.NoError(t, err)
 }

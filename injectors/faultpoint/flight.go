@@ -160,11 +160,7 @@ func reset(w http.ResponseWriter) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	if c, ok := c.(*conn); ok {
-		c.reset()
-		return
-	}
-	c.Close()
+	plain(c).reset()
 }
 
 // wait waits for so long, or until the fault is cleared. It returns false if who

@@ -2,6 +2,7 @@ package faultpoint_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -21,22 +22,18 @@ func TestMain(m *testing.M) {
 	controltest.Main(m, map[string]controltest.Role{"faultpoint": faultPoint, "paced": paced})
 }
 
-// faultPoint runs a fault point until the standard input ends: SOCKET POINT...
+// faultPoint runs a fault point until the standard input ends: its configuration as JSON
 func faultPoint(args []string) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()
-	var points []faultpoint.Point
-	for _, s := range args[1:] {
-		p, err := faultpoint.ParsePoint(s)
-		if err != nil {
-			return 2
-		}
-		points = append(points, p)
+	var cfg faultpoint.Config
+	if err := json.Unmarshal([]byte(args[0]), &cfg); err != nil {
+		return 2
 	}
-	if err := faultpoint.Serve(ctx, args[0], points, func() { fmt.Println("ready") }); err != nil {
+	if err := faultpoint.Serve(ctx, cfg, func() { fmt.Println("ready") }); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

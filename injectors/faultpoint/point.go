@@ -2,6 +2,7 @@ package faultpoint
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -56,6 +57,7 @@ func (p Point) check() error {
 // only a fault on connections keeps them from it.
 type point struct {
 	Point
+	tls   *certificate // nil: the point listens without TLS
 	proxy *httputil.ReverseProxy
 	http  *http.Server
 	log   *ring
@@ -70,16 +72,19 @@ type point struct {
 	mu       sync.Mutex
 	listener net.Listener
 	open     map[*conn]struct{}
-	// mode is that of the fault on connections, "" without one; gone is closed when
-	// it is over.
+	// mode is that of the fault on connections, "" without one, and how its way; gone
+	// is closed when it is over.
 	mode Mode
+	how  string
 	gone chan struct{}
+	// spoilt is what handshakes get in mode tls.
+	spoilt *tls.Config
 }
 
 type connKey struct{}
 
 // newPoint makes a point that does not listen yet.
-func newPoint(p Point, log *ring) (*point, error) {
+func newPoint(p Point, cert *certificate, log *ring) (*point, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
@@ -88,13 +93,15 @@ func newPoint(p Point, log *ring) (*point, error) {
 		return nil, err
 	}
 	pt := &point{
-		Point: p, log: log, accepted: make(chan net.Conn), stopped: make(chan struct{}),
+		Point: p, tls: cert, log: log, accepted: make(chan net.Conn), stopped: make(chan struct{}),
 		open: map[*conn]struct{}{}, gone: make(chan struct{}),
 	}
 	pt.proxy = newProxy(up, pt.failed)
 	pt.http = &http.Server{
 		Handler: pt, DisableGeneralOptionsHandler: true, ErrorLog: silentLog(),
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, plain(c))
+		},
 	}
 	return pt, nil
 }
@@ -204,17 +211,28 @@ func (p *point) admit(c *conn) {
 	mode, gone := p.mode, p.gone
 	p.mu.Unlock()
 	switch mode {
-	case "":
-		select {
-		case p.accepted <- c:
-		case <-p.stopped:
-			c.Close()
+	case "", DNS: // who knows the address already needs no name
+		if p.tls == nil {
+			p.hand(c)
+		} else {
+			p.hand(tls.Server(c, p.tls.config()))
 		}
+	case TLS:
+		go p.mislead(c)
 	case Refused: // it slipped in while the listener was closing
 		c.reset()
 	default:
 		c.hit.Store(mode)
 		go poison(c, mode, gone)
+	}
+}
+
+// hand hands a connection to the HTTP server.
+func (p *point) hand(c net.Conn) {
+	select {
+	case p.accepted <- c:
+	case <-p.stopped:
+		c.Close()
 	}
 }
 
@@ -224,10 +242,17 @@ func (p *point) forget(c *conn) {
 	delete(p.open, c)
 }
 
-// turn puts a fault on connections into force, or another, or none ("").
-func (p *point) turn(mode Mode) error {
+// failing is the fault on connections that is in force.
+func (p *point) failing() (mode Mode, how string) {
 	p.mu.Lock()
-	if p.mode == mode {
+	defer p.mu.Unlock()
+	return p.mode, p.how
+}
+
+// turn puts a fault on connections into force, or another, or none ("").
+func (p *point) turn(mode Mode, how string) error {
+	p.mu.Lock()
+	if p.mode == mode && p.how == how {
 		defer p.mu.Unlock()
 		if mode == Refused {
 			return nil
@@ -235,13 +260,16 @@ func (p *point) turn(mode Mode) error {
 		return p.listen()
 	}
 	old, was := p.mode, p.gone
-	p.mode, p.gone = mode, make(chan struct{})
+	p.mode, p.how, p.gone = mode, how, make(chan struct{})
 	hit := make([]*conn, 0, len(p.open))
 	for c := range p.open {
 		hit = append(hit, c)
 	}
 	var err error
 	switch {
+	case mode == TLS:
+		p.spoilt = p.tls.spoilt(how)
+		err = p.listen()
 	case mode == Refused && p.listener != nil:
 		p.listener.Close()
 		p.listener = nil
@@ -250,11 +278,14 @@ func (p *point) turn(mode Mode) error {
 	}
 	p.mu.Unlock()
 	close(was)
+	// Whoever shook hands or looked the name up before is to do so again: idle
+	// connections are closed, and others once their request is answered.
+	p.http.SetKeepAlivesEnabled(mode != TLS && mode != DNS)
 	for _, c := range hit {
 		switch {
 		case old == BlackHole && c.taken() == BlackHole: // nobody knows what was lost on it
 			c.Close()
-		case mode != "":
+		case mode != "" && mode != TLS && mode != DNS:
 			c.take(mode)
 		}
 	}

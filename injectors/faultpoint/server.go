@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -19,6 +20,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"firedrill/drills/topology"
 )
 
 // server is a fault point at work.
@@ -26,6 +29,7 @@ type server struct {
 	instance string
 	since    time.Time
 	points   []*point
+	names    *nameServer // nil: names resolve elsewhere
 	log      *ring
 
 	mu     sync.Mutex
@@ -35,19 +39,52 @@ type server struct {
 	cleared map[string]int64
 }
 
+// Config says where a fault point stands.
+type Config struct {
+	// Socket is the path of the Unix socket that it is controlled through.
+	Socket string
+	Points []Point
+	// TLS is what it shows to those who connect; nil: it listens without TLS.
+	TLS *topology.FaultPointTLS
+	// DNS is the name server that it is; nil: it is none.
+	DNS *topology.FaultPointDNS
+}
+
+// Args are those of firedrill faultpoint serve.
+func (c Config) Args() []string {
+	args := []string{"--socket", c.Socket}
+	for _, p := range c.Points {
+		args = append(args, "--point", p.String())
+	}
+	if c.TLS != nil {
+		args = append(args, "--tls-cert", c.TLS.Cert, "--tls-key", c.TLS.Key)
+	}
+	if c.DNS == nil {
+		return args
+	}
+	args = append(args, "--dns-listen", c.DNS.Listen)
+	for _, m := range slices.Sorted(maps.Keys(c.DNS.Names)) {
+		args = append(args, "--dns-name", m+"="+c.DNS.Names[m])
+	}
+	if c.DNS.Forward != "" {
+		args = append(args, "--dns-forward", c.DNS.Forward)
+	}
+	return args
+}
+
 // Serve runs a fault point until ctx ends. ready is called once it listens
 // everywhere. The socket is for the user only that the process runs as, and for
 // root.
-func Serve(ctx context.Context, socket string, points []Point, ready func()) error {
-	s, err := newServer(points)
+func Serve(ctx context.Context, c Config, ready func()) error {
+	s, err := newServer(c)
 	if err != nil {
 		return err
 	}
-	l, err := listenUnix(ctx, socket)
+	l, err := listenUnix(ctx, c.Socket)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(socket)
+	defer os.Remove(c.Socket)
 	api := &http.Server{Handler: s.api(), ErrorLog: silentLog()}
 	defer api.Close()
 	go func() { _ = api.Serve(l) }() // until Close
@@ -59,32 +96,43 @@ func Serve(ctx context.Context, socket string, points []Point, ready func()) err
 		}
 		started = append(started, p)
 	}
+	if s.names != nil {
+		if err := s.names.start(ctx); err != nil {
+			return err
+		}
+		defer s.names.stop()
+	}
 	ready()
 	s.keepOpen(ctx)
 	s.clearAll()
 	return nil
 }
 
-func newServer(points []Point) (*server, error) {
+func newServer(c Config) (*server, error) {
 	id := make([]byte, 8)
 	rand.Read(id) // never fails
 	s := &server{
 		instance: hex.EncodeToString(id), since: time.Now(), log: &ring{size: logSize}, cleared: map[string]int64{},
 	}
-	if len(points) == 0 {
+	if len(c.Points) == 0 {
 		return nil, errors.New("no point given: want at least one MEMBER=HOST:PORT=URL")
 	}
-	for _, p := range points {
+	cert, err := newCertificate(c.TLS)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range c.Points {
 		if s.point(p.Member) != nil {
 			return nil, fmt.Errorf("point %s is given twice", p.Member)
 		}
-		pt, err := newPoint(p, s.log)
+		pt, err := newPoint(p, cert, s.log)
 		if err != nil {
 			return nil, err
 		}
 		s.points = append(s.points, pt)
 	}
-	return s, nil
+	s.names, err = newNameServer(c.DNS, s.points)
+	return s, err
 }
 
 // listenUnix listens on a socket that no other fault point listens on. One that a
@@ -156,8 +204,13 @@ func (s *server) set(f Fault, issued int64) error {
 		return errors.New("a fault needs an id and members")
 	}
 	for _, m := range f.Members {
-		if s.point(m) == nil {
+		switch p := s.point(m); {
+		case p == nil:
 			return fmt.Errorf("no point for member %q", m)
+		case f.Mode == TLS && p.tls == nil:
+			return fmt.Errorf("mode: tls: the point for member %s listens without TLS", m)
+		case f.Mode == DNS && s.names.of(p) == "":
+			return fmt.Errorf("mode: dns: no name resolves to the point for member %s", m)
 		}
 	}
 	left := time.Until(f.Expires)
@@ -226,12 +279,13 @@ func (s *server) enforce() error {
 	var errs []error
 	for _, p := range s.points {
 		var mode Mode
+		var how string
 		var requests []*active
 		for _, a := range s.faults {
 			switch {
 			case !slices.Contains(a.Members, p.Member):
 			case a.onConnections():
-				mode = a.Mode
+				mode, how = a.Mode, a.how()
 			default:
 				requests = append(requests, a)
 			}
@@ -241,7 +295,7 @@ func (s *server) enforce() error {
 		} else {
 			p.faults.Store(nil)
 		}
-		errs = append(errs, p.turn(mode))
+		errs = append(errs, p.turn(mode, how))
 	}
 	return errors.Join(errs...)
 }

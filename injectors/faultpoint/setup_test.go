@@ -139,7 +139,7 @@ func newStand(t testing.TB) *stand {
 	v := newVendor(t)
 	s := &stand{t: t, vendor: v, addr: freeAddress(t), socket: socketPath(t)}
 	s.Client = faultpoint.NewClient(s.socket)
-	serve(t, s.socket, faultpoint.Point{Member: "a", Listen: s.addr, Upstream: v.URL})
+	serve(t, faultpoint.Config{Socket: s.socket, Points: []faultpoint.Point{{Member: "a", Listen: s.addr, Upstream: v.URL}}})
 	return s
 }
 
@@ -152,11 +152,11 @@ func socketPath(t testing.TB) string {
 }
 
 // serve runs a fault point until the test ends.
-func serve(t testing.TB, socket string, points ...faultpoint.Point) {
+func serve(t testing.TB, cfg faultpoint.Config) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan struct{}), make(chan error, 1)
-	go func() { ended <- faultpoint.Serve(ctx, socket, points, func() { close(ready) }) }()
+	go func() { ended <- faultpoint.Serve(ctx, cfg, func() { close(ready) }) }()
 	t.Cleanup(func() {
 		cancel()
 		select {

@@ -261,3 +261,19 @@ func TestRerank(t *testing.T) {
 	require.Len(t, first.Results, 1)
 	require.Equal(t, "The Fire engine", first.Results[0].Document.Text)
 }
+
+// TestBrokenEventsOnTheWire shows where an event breaks, and what comes after it.
+func TestBrokenEventsOnTheWire(t *testing.T) {
+	t.Parallel()
+	v := start(t, nil)
+	for mode, want := range map[string]string{
+		vendor.MalformedSSE:  `^(data: {.*}\n\n){2}data: {[^\n]*[^}]\n\n(data: {.*}\n\n){2}data: \[DONE\]\n\n$`,
+		vendor.GarbledSSE:    `^(data: {.*}\n\n){2}data{[^\n]*}\n\n(data: {.*}\n\n){2}data: \[DONE\]\n\n$`,
+		vendor.TruncatedJSON: `^(data: {.*}\n\n){2}data: {[^\n]*[^}]$`,
+	} {
+		require.NoError(t, v.SetMode(vendor.Mode{Name: mode, After: 1}))
+		_, _, body := post(t, v, "/v1/chat/completions",
+			`{"model":"m","stream":true,"messages":[{"role":"user","content":"Reply with exactly: one two more"}]}`)
+		require.Regexp(t, want, body, mode)
+	}
+}

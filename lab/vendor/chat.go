@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -173,12 +174,12 @@ func (x *exchange) stream(c completion, tokens []string, finish string, u usage,
 		c.Usage = encode(u)
 		x.send(event(c.with()))
 	}
-	x.last(done, x.mode.Name != MalformedSSE)
+	x.last(done, x.mode.Name != MalformedSSE && x.mode.Name != GarbledSSE)
 }
 
 // deltas sends the tokens. It returns false if the stream is to end after them.
 func (x *exchange) deltas(c completion, tokens []string) bool {
-	broken := min(x.mode.After, len(tokens)-1) // the token that malformed and truncated ones break
+	broken := min(x.mode.After, len(tokens)-1) // the token whose event is not whole
 	for i, t := range tokens {
 		if i == x.mode.After && !x.goesOn() {
 			return false
@@ -188,20 +189,38 @@ func (x *exchange) deltas(c completion, tokens []string) bool {
 			x.wait(x.mode.Delay.Std())
 		}
 		b := event(c.with(choice{Delta: &said{Content: &t}}))
-		switch {
-		case i == broken && x.mode.Name == MalformedSSE:
-			b = []byte("data" + strings.TrimPrefix(string(b), "data: "))
+		if i == broken && x.spoils() {
+			if b = x.spoilt(b); x.mode.Name == TruncatedJSON {
+				x.last(b, false)
+				return false
+			}
 			x.send(b)
 			continue
-		case i == broken && x.mode.Name == TruncatedJSON:
-			x.last(append(b[:len(b)/2:len(b)/2], "\n\n"...), false)
-			return false
 		}
 		x.first()
 		x.send(b)
 		x.rec.update(func(e *Entry) { e.Tokens++ })
 	}
 	return x.mode.After < len(tokens) || x.goesOn()
+}
+
+// spoils tells whether the mode breaks an event of a stream.
+func (x *exchange) spoils() bool {
+	return slices.Contains([]string{MalformedSSE, GarbledSSE, TruncatedJSON}, x.mode.Name)
+}
+
+// spoilt is an event as such a mode sends it.
+func (x *exchange) spoilt(event []byte) []byte {
+	const field = "data: "
+	value := strings.TrimSpace(strings.TrimPrefix(string(event), field))
+	switch half := value[:len(value)/2]; x.mode.Name {
+	case MalformedSSE:
+		return []byte(field + half + "\n\n")
+	case GarbledSSE:
+		return []byte("data" + value + "\n\n")
+	default:
+		return []byte(field + half)
+	}
 }
 
 // goesOn is called when as many tokens are sent as the mode says. It returns false

@@ -44,10 +44,13 @@ const (
 	// Cut ends a stream after some tokens without [DONE], in good order. Any other
 	// body is cut by closing the connection before its end.
 	Cut = "cut"
-	// MalformedSSE breaks one line of a stream: readers pass over it, as they must
-	// over fields that they do not know, and a token is missing.
+	// MalformedSSE sends an event of a stream with half of its JSON, and goes on.
 	MalformedSSE = "malformed-sse"
-	// TruncatedJSON ends a body, or the last line of a stream, within its JSON.
+	// GarbledSSE breaks a line of a stream so that it is no event: readers pass over
+	// it, as they must over fields that they do not know, and a token is missing.
+	GarbledSSE = "garbled-sse"
+	// TruncatedJSON ends a body, or a stream within one of its events, in the middle
+	// of its JSON and in good order.
 	TruncatedJSON = "truncated-json"
 	// EmptyChoice answers without a choice, an embedding or a result.
 	EmptyChoice = "empty-choice"
@@ -63,7 +66,7 @@ const (
 func Modes() []string {
 	return []string{
 		Refused, Reset, BlackHole, Unauthorized, Forbidden, ModelGone, RateLimited, Quota, Status, Latency,
-		SlowFirstToken, Stall, Cut, MalformedSSE, TruncatedJSON, EmptyChoice, WrongModel, HTML, WrongEmbedding,
+		SlowFirstToken, Stall, Cut, MalformedSSE, GarbledSSE, TruncatedJSON, EmptyChoice, WrongModel, HTML, WrongEmbedding,
 	}
 }
 
@@ -89,7 +92,8 @@ type Mode struct {
 	// Ops are the operations that fail: models, chat, embedding, rerank. Empty means
 	// all, but for rate-limited and quota not models: such vendors still list them.
 	Ops []string `json:"ops,omitempty"`
-	// After is how many tokens a stream sends before it fails.
+	// After is how many tokens a stream sends before it fails; malformed-sse,
+	// garbled-sse and truncated-json break the one that follows, or the last one.
 	After int `json:"after,omitempty"`
 	// Delay is how late the answer is; for stall how long the silence lasts, 0 for
 	// ever.
@@ -144,7 +148,7 @@ func (m Mode) reaches(e Entry) bool {
 
 func (m Mode) can(e Entry) bool {
 	switch m.Name {
-	case MalformedSSE:
+	case MalformedSSE, GarbledSSE:
 		return e.Stream
 	case WrongEmbedding:
 		return e.Op == OpEmbedding

@@ -56,12 +56,18 @@ func TestModes(t *testing.T) {
 		},
 		{
 			vendor.Mode{Name: vendor.MalformedSSE, After: 1},
-			[3]string{whole, `"cana 4711" stop`, vector},
+			[3]string{whole, `"cana": bad JSON`, vector},
 			[3]string{"200 complete", "malformed-sse 200", "200 complete"},
 		},
 		{
+			vendor.Mode{Name: vendor.GarbledSSE, After: 1},
+			[3]string{whole, `"cana 4711" stop`, vector},
+			[3]string{"200 complete", "garbled-sse 200", "200 complete"},
+		},
+		{
 			vendor.Mode{Name: vendor.TruncatedJSON, After: 1},
-			[3]string{"nothing: unexpected EOF", `"cana": bad JSON`, "nothing: unexpected EOF"},
+			// Events end with a blank line: clients drop one that the stream ends within.
+			[3]string{"nothing: unexpected EOF", `"cana"`, "nothing: unexpected EOF"},
 			same("truncated-json 200"),
 		},
 		{vendor.Mode{Name: vendor.EmptyChoice}, same("nothing"), same("empty-choice 200")},
@@ -118,7 +124,8 @@ func logged(e vendor.Entry, m vendor.Mode) string {
 		{e.Mode != "", e.Mode},
 		{e.Status != 0, strconv.Itoa(e.Status)},
 		{e.Complete, "complete"},
-		{e.Aborted, "aborted"},
+		// The client may go away when it has read half an event: the rest may be sent by then.
+		{e.Aborted && m.Name != vendor.MalformedSSE, "aborted"},
 		{m.Delay > 0 && m.Name != vendor.Stall && e.First.Sub(e.From) >= m.Delay.Std(), "late"},
 	} {
 		if part.is {

@@ -2,6 +2,7 @@ package llm
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,21 +18,16 @@ import (
 )
 
 type adapter struct {
-	cfg Config
-	c   *topology.Component
+	cfg    Config
+	c      *topology.Component
+	client *http.Client
 }
 
 func newAdapter(cfg Config, c *topology.Component) (topology.Adapter, error) {
 	if err := cfg.checkMembers(c); err != nil {
 		return nil, err
 	}
-	return &adapter{cfg: cfg, c: c}, nil
-}
-
-// client reuses no connection: each question tells of the moment it was asked in.
-var client = &http.Client{
-	Transport:     &http.Transport{DisableKeepAlives: true},
-	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	return &adapter{cfg: cfg, c: c, client: Client(c)}, nil
 }
 
 // Discover asks every member at once for its models. By priority, the first that
@@ -76,7 +72,7 @@ func (a *adapter) models(ctx context.Context, m *topology.Member) error {
 	if key != "" {
 		req.Header.Set("Authorization", "Bearer "+key)
 	}
-	resp, err := client.Do(req)
+	resp, err := a.client.Do(req)
 	if err != nil {
 		return a.why(at, err)
 	}
@@ -87,12 +83,27 @@ func (a *adapter) models(ctx context.Context, m *topology.Member) error {
 		return a.why(at, err)
 	case resp.StatusCode == http.StatusUnauthorized, resp.StatusCode == http.StatusForbidden:
 		return fmt.Errorf("%s: %s: the key is not accepted: see with.vendors.%s.key", at, resp.Status, m.Name())
+	case resp.StatusCode == http.StatusNotFound:
+		return fmt.Errorf("%s: %s: %s: is the base path %q right (with.basePath)?", at, resp.Status, said(body), a.cfg.BasePath)
 	case resp.StatusCode != http.StatusOK:
-		return fmt.Errorf("%s: %s: %.100s", at, resp.Status, firstLine(body))
+		return fmt.Errorf("%s: %s: %s", at, resp.Status, said(body))
 	case !strings.HasPrefix(strings.TrimSpace(string(body)), "{"):
 		return fmt.Errorf("%s: the answer is not JSON (%.60s): is this an OpenAI-compatible API, and the base path %s right?", at, firstLine(body), a.cfg.BasePath)
 	}
 	return nil
+}
+
+// said is an error's message, or how a body begins that is none.
+func said(body []byte) string {
+	var e struct {
+		Error struct {
+			Message string `json:"message"`
+		} `json:"error"`
+	}
+	if json.Unmarshal(body, &e) == nil && e.Error.Message != "" {
+		return fmt.Sprintf("%.200s", firstLine([]byte(e.Error.Message)))
+	}
+	return fmt.Sprintf("%.100s", firstLine(body))
 }
 
 func firstLine(b []byte) string {
@@ -106,10 +117,15 @@ func (a *adapter) why(at string, err error) error {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("%s: connection refused: nothing listens there", at)
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%s: the connection was cut: is who stands behind it down?", at)
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return fmt.Errorf("%s: no answer within %s", at, a.cfg.Timeout)
 	}
-	return fmt.Errorf("%s: %w", at, errors.Unwrap(err))
+	if inner := errors.Unwrap(err); inner != nil { // the URL is said already
+		err = inner
+	}
+	return fmt.Errorf("%s: %w", at, err)
 }
 
 // settleEvery is how often members are asked while they come back.
@@ -127,8 +143,8 @@ func (a *adapter) Restore(ctx context.Context, keep topology.State, _ func(topol
 	var out topology.Restored
 	err := poll.Until(ctx, settleEvery, func(ctx context.Context) error {
 		st, err := a.Discover(ctx)
-		if err != nil {
-			return err
+		if err = errors.Join(err, context.Cause(ctx)); err != nil {
+			return err // a look that was cut short tells nothing
 		}
 		out = topology.Restored{State: st, KeptOut: map[string]string{}}
 		for _, m := range st.Members {

@@ -5,6 +5,7 @@ package llm
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -171,10 +172,19 @@ func (cfg Config) Base(c *topology.Component, m *topology.Member) string {
 	if v := cfg.Vendors[m.Name()]; v.URL != "" {
 		root = strings.TrimSuffix(v.URL, "/")
 	}
-	if p := c.Spec.FaultPoint; p != nil && p.Listen[m.Name()] != "" {
-		root = "http://" + p.Listen[m.Name()]
+	if through := c.Spec.FaultPoint.URL(m.Name()); through != "" {
+		root = through
 	}
 	return root + cfg.BasePath
+}
+
+// Client makes requests to what Base says: each on a connection of its own, as each
+// tells of the moment it was made in. It follows no redirect.
+func Client(c *topology.Component) *http.Client {
+	return &http.Client{
+		Transport:     c.Spec.FaultPoint.Transport(),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 }
 
 // Who names the member that gave an answer with these marks, "" if they do not

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"firedrill/drills/topology/control/poll"
@@ -19,25 +20,56 @@ type Restorer interface {
 	Restore(ctx context.Context, members []string) error
 }
 
-// isOpen tells whether nobody has taken the server out: a health check may hold it
-// down all the same.
-func (s server) isOpen() bool {
-	return s.status != "gone" && !s.inMaintenance() && !strings.HasPrefix(s.status, "DRAIN")
+// takenOut are the flags of a server's administrative state that stand for somebody
+// who took it out (HAProxy management guide, 9.3, show servers state): forced or
+// inherited maintenance or drain. Not among them is a name that does not resolve
+// (0x20), which holds a server down like a health check.
+const takenOut = 0x01 | 0x02 | 0x08 | 0x10
+
+// open names the servers that nobody has taken out, in the order of the
+// configuration: a health check may hold them down all the same.
+func (h *haproxy) open(ctx context.Context) ([]string, error) {
+	text, err := h.ask(ctx, "show servers state "+h.spec.Backend)
+	if err != nil {
+		return nil, err
+	}
+	_, table, _ := strings.Cut(text, "# ")
+	var col []string
+	var names []string
+	for line := range strings.Lines(table) {
+		fields := strings.Fields(line)
+		if col == nil {
+			col = fields
+			continue
+		}
+		name, state := slices.Index(col, "srv_name"), slices.Index(col, "srv_admin_state")
+		if name < 0 || state < 0 || len(fields) <= max(name, state) {
+			continue // the empty line at the end
+		}
+		flags, err := strconv.Atoi(fields[state])
+		if err != nil {
+			return nil, fmt.Errorf("HAProxy at %s: show servers state: srv_admin_state of %s: %w", h.spec.Socket, fields[name], err)
+		}
+		if flags&takenOut == 0 {
+			names = append(names, fields[name])
+		}
+	}
+	if !slices.Contains(col, "srv_admin_state") {
+		return nil, fmt.Errorf("HAProxy at %s: show servers state: no table: %.80q", h.spec.Socket, text)
+	}
+	return names, nil
 }
 
 // Open implements Restorer.
 func (h *haproxy) Open(ctx context.Context) ([]string, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, h.spec.Timeout.Std(), fmt.Errorf("no answer within %s", h.spec.Timeout))
 	defer cancel()
-	servers, err := h.stat(ctx)
+	names, err := h.open(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ask where route %s may lead: %w", h.name, err)
 	}
-	var names []string
-	for _, s := range servers {
-		if s.isOpen() {
-			names = append(names, h.member(s.name))
-		}
+	for i, name := range names {
+		names[i] = h.member(name)
 	}
 	return names, nil
 }
@@ -71,12 +103,16 @@ func (h *haproxy) reopen(ctx context.Context, members []string) error {
 			return err
 		}
 	}
-	for _, s := range servers {
-		if slices.Contains(open, s.name) || !s.isOpen() {
+	now, err := h.open(ctx)
+	if err != nil {
+		return err
+	}
+	for _, name := range now {
+		if slices.Contains(open, name) {
 			continue
 		}
-		closed = append(closed, s.name)
-		if err := h.command(ctx, "set server "+h.spec.Backend+"/"+s.name+" state maint"); err != nil {
+		closed = append(closed, name)
+		if err := h.command(ctx, "set server "+h.spec.Backend+"/"+name+" state maint"); err != nil {
 			return err
 		}
 	}
@@ -84,13 +120,13 @@ func (h *haproxy) reopen(ctx context.Context, members []string) error {
 		return err
 	}
 	return poll.Until(ctx, pollEvery, func(ctx context.Context) error {
-		servers, err := h.stat(ctx)
+		now, err := h.open(ctx)
 		if err != nil {
 			return err
 		}
 		for _, name := range open {
-			if s := servers.find(name); !s.isOpen() {
-				return fmt.Errorf("server %s is %s, want it open", name, s.status)
+			if !slices.Contains(now, name) {
+				return fmt.Errorf("server %s is closed, want it open", name)
 			}
 		}
 		return nil
