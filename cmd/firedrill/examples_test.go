@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -104,8 +105,11 @@ func TestExamples(t *testing.T) {
 	w := work(t)
 	for path, c := range commands(newRoot(nil)) {
 		t.Run(path, func(t *testing.T) {
-			for line := range strings.Lines(c.Example) {
+			for line := range strings.Lines(strings.ReplaceAll(c.Example, "\\\n", " ")) {
 				line = strings.TrimSpace(line)
+				if strings.Contains(line, "faultpoint") {
+					line = w.faultPoint(t, line)
+				}
 				if line == "" || strings.HasPrefix(line, "#") {
 					continue
 				}
@@ -121,6 +125,33 @@ func TestExamples(t *testing.T) {
 			}
 		})
 	}
+}
+
+// faultPoint puts an example's socket into the workplace, ends one that would serve
+// for ever, and starts a fault point for any other.
+func (w *workplace) faultPoint(t *testing.T, line string) string {
+	t.Helper()
+	line = strings.ReplaceAll(line, "/run/firedrill/", "")
+	if strings.Contains(line, " serve ") {
+		return "timeout --preserve-status 2 " + line
+	}
+	serveFaultPoint(t, w.program, filepath.Join(w.dir, "llm.sock"))
+	return line
+}
+
+// serveFaultPoint starts a fault point, until the end of the test.
+func serveFaultPoint(t *testing.T, p *program, socket string) {
+	t.Helper()
+	c := p.command(t.Context(), "faultpoint", "serve", "--socket", socket, "--point", "a=127.0.0.1:4103=http://127.0.0.1:9")
+	require.NoError(t, c.Start())
+	t.Cleanup(func() { _ = c.Wait() }) // the test's context has ended it
+	require.Eventually(t, func() bool {
+		conn, err := net.Dial("unix", socket)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	}, 20*time.Second, 20*time.Millisecond)
 }
 
 // validJSON fails the test unless text is one JSON value or several.
@@ -143,8 +174,11 @@ func validJSON(t *testing.T, line, text string) {
 func TestJSONEverywhere(t *testing.T) {
 	p := inLab(t, "mysql")
 	st := strings.TrimSpace(p.run(t, "lab", "up", "mysql").stdout)
+	socket := filepath.Join(p.home, "point.sock")
+	serveFaultPoint(t, p, socket)
 	args := map[string][]string{
-		"kinds": {}, "validate": {quick(t), "--topology", st}, "plan": {quick(t), "--lab", "mysql"},
+		"faultpoint status": {"--socket", socket},
+		"kinds":             {}, "validate": {quick(t), "--topology", st}, "plan": {quick(t), "--lab", "mysql"},
 		"run":     {quick(t), "--lab", "mysql", "--out", filepath.Join(t.TempDir(), "run")},
 		"recover": {}, "lab list": {}, "lab status": {}, "lab up": {"mysql"}, "lab down": {"mysql8"},
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -29,12 +30,18 @@ func call(c *cobra.Command, args ...string) (string, error) {
 const labTopology = "../../scenarios/testdata/good/lab-topology.yaml"
 
 func TestValidateAcceptsTheLibrary(t *testing.T) {
-	files, err := filepath.Glob("../../scenarios/library/*.yaml")
-	require.NoError(t, err)
-	out, err := call(newValidate(), append(files, labTopology, "--topology", labTopology)...)
+	const library = "../../scenarios/library/"
+	for family, topology := range map[string]string{"mysql": labTopology, "llm": library + "topology-llm.yaml"} {
+		files, err := filepath.Glob(library + family + "-*.yaml")
+		require.NoError(t, err)
+		require.NotEmpty(t, files)
+		out, err := call(newValidate(), append(files, topology, "--topology", topology)...)
+		require.NoError(t, err, out)
+		assert.Equal(t, len(files)+1, strings.Count(out, ": valid: "), out)
+	}
+	out, err := call(newValidate(), library+"topology.yaml")
 	require.NoError(t, err, out)
-	assert.Contains(t, out, "mysql-primary-loss.yaml: valid: Scenario mysql-primary-loss\n")
-	assert.Contains(t, out, "lab-topology.yaml: valid: Topology lab-mariadb\n")
+	assert.Contains(t, out, "topology.yaml: valid: Topology production\n")
 }
 
 func TestValidateReportsEverythingAtOnce(t *testing.T) {
