@@ -20,7 +20,10 @@ func TestMissingSaysWhatToInstall(t *testing.T) {
 }
 
 func TestInstallerKnowsEveryPackage(t *testing.T) {
-	for _, p := range []string{"mariadb-server", "haproxy", "nftables", "iproute2", "nodejs", "npm"} {
+	for _, p := range []string{
+		"mariadb-server", "haproxy", "nftables", "iproute2", "nodejs", "npm",
+		"containerd", "runc", "containernetworking-plugins", "conntrack", "ipset", "iptables", "util-linux",
+	} {
 		assert.Contains(t, installer, p)
 	}
 	out, err := exec.Command("sh", "-n", "install.sh").CombinedOutput()
@@ -52,6 +55,19 @@ func TestInstallerPutsTheGatewayWhereLabsLook(t *testing.T) {
 	assert.Contains(t, string(out), gatewayDir(cache))
 }
 
+// The installer and the lab agree on where each part is kept.
+func TestInstallerBuildsKubernetesWhereTheLabLooks(t *testing.T) {
+	controltest.Real(t)
+	cache, err := CacheDir()
+	require.NoError(t, err)
+	require.True(t, KubernetesBuilt(cache), "the cluster is not built: run lab/install.sh kubernetes")
+	out, err := exec.Command("sh", "install.sh", "kubernetes").CombinedOutput()
+	require.NoError(t, err, string(out))
+	for _, part := range []string{etcdPart, kubePart, chaosPart, shopPart} {
+		assert.Contains(t, string(out), part+" is there: "+partDir(cache, part))
+	}
+}
+
 func TestPlacesAreShortAndOfOneHome(t *testing.T) {
 	for _, d := range definitions() {
 		home := "/" + strings.Repeat("long/", 30)
@@ -73,6 +89,10 @@ func sockets(l topologyLab) (paths []string) {
 			paths = append(paths, s.socket())
 		}
 		return append(paths, l.proxy.Socket())
+	case *kubernetes:
+		for _, n := range l.nodes {
+			paths = append(paths, l.containerdSocket(n)+".ttrpc")
+		}
 	case *models:
 		for _, p := range l.processes() {
 			paths = append(paths, l.socket(p.name))
