@@ -62,19 +62,24 @@ func (k *kubernetes) served() string { return filepath.Join(k.places.servers, "s
 // podUser is the user that the workloads run as.
 const podUser = 9
 
-// install makes the objects of the lab what they are to be.
-func (k *kubernetes) install(ctx context.Context) error {
+// installShop makes the workloads what they are to be.
+func (k *kubernetes) installShop(ctx context.Context) error {
 	if err := os.MkdirAll(k.served(), 0o755); err != nil {
 		return err
 	}
 	if err := os.Chown(k.served(), UserOf(podUser), UserOf(podUser)); err != nil {
 		return err
 	}
-	crds, err := os.ReadFile(filepath.Join(partDir(k.cache, chaosPart), "crd.yaml"))
+	shop, err := k.shopManifest()
 	if err != nil {
 		return err
 	}
-	shop, err := k.shopManifest()
+	return k.apply(ctx, shop)
+}
+
+// installChaos makes the kinds of Chaos Mesh and its webhooks.
+func (k *kubernetes) installChaos(ctx context.Context) error {
+	crds, err := os.ReadFile(filepath.Join(partDir(k.cache, chaosPart), "crd.yaml"))
 	if err != nil {
 		return err
 	}
@@ -83,7 +88,6 @@ func (k *kubernetes) install(ctx context.Context) error {
 		return err
 	}
 	return concurrently(
-		func() error { return k.apply(ctx, shop) },
 		func() error { return k.apply(ctx, string(crds)) },
 		func() error { return k.apply(ctx, chaos) },
 	)

@@ -68,6 +68,27 @@ func (k *kubernetes) uncordon(ctx context.Context, n node) error {
 // a dozen processes.
 const settleEvery = 250 * time.Millisecond
 
+// waitForNodes waits until every node is ready.
+func (k *kubernetes) waitForNodes(ctx context.Context) error {
+	err := poll.Until(ctx, settleEvery, func(ctx context.Context) error {
+		var st Status
+		for _, n := range k.nodes {
+			st.Members = append(st.Members, MemberStatus{Name: n.name})
+		}
+		k.lookAtNodes(ctx, &st)
+		for _, m := range st.Members {
+			if m.Role != "ready" {
+				return fmt.Errorf("%q", st.Problems)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait for nodes: %w", err)
+	}
+	return nil
+}
+
 // settle waits until nothing is wrong with the cluster any more.
 func (k *kubernetes) settle(ctx context.Context) error {
 	err := poll.Until(ctx, settleEvery, func(ctx context.Context) error {

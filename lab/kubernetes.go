@@ -138,12 +138,18 @@ func (k *kubernetes) start(ctx context.Context) error {
 		return err
 	}
 	k.say("starting %d nodes", len(k.nodes))
-	// Nobody waits for the workloads here: images come with the nodes.
 	if err := concurrently(
 		func() error { return k.startAll(ctx, k.controllers()...) },
 		func() error { return k.startNodes(ctx) },
-		func() error { return k.install(ctx) },
+		func() error { return k.installChaos(ctx) },
 	); err != nil {
+		return err
+	}
+	// Not before every node takes pods: they would all be on the first.
+	if err := k.waitForNodes(ctx); err != nil {
+		return err
+	}
+	if err := k.installShop(ctx); err != nil {
 		return err
 	}
 	k.say("starting Chaos Mesh")
