@@ -6,10 +6,10 @@ GOLANGCI_LINT_VERSION := v2.15.0
 SCENARIO ?= scenarios/library/mysql-primary-loss.yaml
 LAB      ?= mysql
 
-.PHONY: help drill test build lint bench generate check-generated packages mysql8 llm clean
+.PHONY: help drill test build lint bench generate check-generated packages mysql8 llm kubernetes test-kubernetes clean
 
 help: ## Show what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 drill: packages build ## Run the main drill on real servers in a lab (SCENARIO=…, LAB=…)
 	bin/firedrill run $(SCENARIO) --lab $(LAB); code=$$?; bin/firedrill lab down $(LAB); exit $$code
@@ -41,6 +41,14 @@ mysql8: ## Fetch the MySQL server of the lab mysql8, if it is missing
 
 llm: ## Fetch the gateway of the lab llm, if it is missing
 	lab/install.sh llm
+
+kubernetes: ## Build what the lab kubernetes runs, if it is missing (10 minutes)
+	lab/install.sh kubernetes-packages
+	lab/install.sh kubernetes
+
+test-kubernetes: kubernetes ## Test the lab kubernetes, on a real cluster
+	go vet -tags kubernetes ./lab
+	go test -race -tags kubernetes -timeout 20m -run Kubernetes ./lab
 
 # golangci-lint is built from its module, in a place of its own.
 .bin/golangci-lint-$(GOLANGCI_LINT_VERSION):

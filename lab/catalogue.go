@@ -61,9 +61,16 @@ func definitions() []definition {
 			Info:  Info{Name: "llm-selfhosted", About: "Three instances of one self-hosted model, in turn, behind HAProxy with health checks."},
 			maker: balanced(), net: 54,
 		},
+		{
+			Info:  Info{Name: "kubernetes", About: "A Kubernetes cluster of two nodes with workloads and Chaos Mesh."},
+			maker: kubernetesMake{zones: []string{"a", "b"}}, net: 61,
+		},
 	}
 	for i := range ds {
 		ds[i].Route = ds[i].address(0, ds[i].port())
+		if r, ok := ds[i].maker.(interface{ route() string }); ok {
+			ds[i].Route = r.route()
+		}
 	}
 	return ds
 }

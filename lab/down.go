@@ -43,6 +43,11 @@ func (l *lab) destroy(ctx context.Context) error {
 	if err := end(ctx, syscall.SIGKILL, pids...); err != nil {
 		return err
 	}
+	if c, ok := l.make.(cleaner); ok {
+		if err := c.clean(ctx); err != nil {
+			return err
+		}
+	}
 	if l.namespace != "" {
 		if err := deleteNamespace(ctx, l.namespace); err != nil {
 			return err

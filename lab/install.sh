@@ -9,11 +9,18 @@
 #   lab/install.sh llm [DIR [VERSIONS]]
 #                                  get the gateway of the lab llm into DIR with npm,
 #                                  by the lock file in VERSIONS (no root needed)
+#   lab/install.sh kubernetes-packages
+#                                  the same with what the lab kubernetes needs
+#   lab/install.sh kubernetes [DIR [SOURCES]]
+#                                  build Kubernetes, etcd and Chaos Mesh below DIR
+#                                  from their Go modules, as SOURCES say (no root
+#                                  needed; Go is)
 set -eu
 
 say() { printf '%s\n' "lab/install.sh: $*" >&2; }
 
 wanted="mariadb-server haproxy nftables iproute2"
+cluster="" # not empty: what the lab kubernetes needs, too
 
 missing() {
 	for p in $wanted; do
@@ -25,6 +32,10 @@ missing() {
 	# Node.js often comes from elsewhere, and then brings npm along.
 	command -v node >/dev/null || echo nodejs
 	command -v npm >/dev/null || echo npm
+	[ -n "$cluster" ] || return 0
+	# Docker's own packages bring these along, and exclude the distribution's.
+	if ! command -v containerd >/dev/null || ! command -v ctr >/dev/null; then echo containerd; fi
+	command -v runc >/dev/null || echo runc
 }
 
 as_root() {
@@ -38,7 +49,7 @@ policy=/usr/sbin/policy-rc.d
 install_packages() {
 	packages=$(missing | tr '\n' ' ')
 	if [ -z "$packages" ]; then
-		say "everything is installed: $wanted nodejs npm"
+		say "everything is installed: $wanted nodejs npm${cluster:+ containerd runc}"
 		return
 	fi
 	say "installing: $packages"
@@ -66,7 +77,7 @@ restore_policy() {
 # A package enables its service for the next boot; the labs need none of them.
 disable_services() {
 	if [ -d /run/systemd/system ]; then
-		for unit in mariadb haproxy; do
+		for unit in mariadb haproxy containerd; do
 			case " $packages " in
 			*" $unit"*) as_root systemctl disable --quiet $unit && say "service $unit is not started at boot" ;;
 			esac
@@ -153,6 +164,89 @@ fetch_gateway() {
 	say "the gateway is installed: $1"
 }
 
+# Each part is built in a directory of its own, named after what it is built from,
+# and takes its place when it is whole: whoever interrupts this loses one part. The
+# go.sum of each part fixes what its modules contain.
+build_kubernetes() {
+	command -v go >/dev/null || { say "missing go: install Go $(sed -n 's/^go //p' "$2/cluster.mod") or newer"; exit 1; }
+	target=$1
+	mkdir -p "$target"
+	# One at a time; the lock ends with this program.
+	exec 9>"$target/.lock"
+	flock 9
+	rm -rf "$target"/.new-*
+	trap 'rm -rf "$target"/.new-*' EXIT
+	trap 'exit 130' INT TERM
+	for part in etcd cluster chaosmesh shop; do
+		build_part "$1" "$2" "$part"
+	done
+	say "Kubernetes is built: $1"
+}
+
+build_part() {
+	to=$1/$(part_name "$2" "$3")
+	if [ -e "$to" ]; then
+		say "$3 is there: $to"
+		return
+	fi
+	new=$(mktemp -d "$1/.new-XXXXXX")
+	mkdir "$new/src" "$new/bin"
+	if [ "$3" = shop ]; then
+		cp "$2"/shop/*.go "$new/src"
+		rm -f "$new"/src/*_test.go
+		printf 'module shop\n\ngo 1.26.0\n' >"$new/src/go.mod"
+		programs=shop/
+	else
+		cp "$2/$3.mod" "$new/src/go.mod"
+		cp "$2/$3.sum" "$new/src/go.sum"
+		# The programs are the module's tools.
+		programs=$(cd "$new/src" && go mod edit -json | sed -n '/"Tool"/,/]/s/.*"Path": "\(.*\)".*/\1/p')
+	fi
+	flags='-s -w'
+	if [ "$3" = cluster ]; then # clients ask for the version
+		version=$(sed -n 's|.*k8s.io/kubernetes v\([0-9.]*\).*|\1|p' "$2/cluster.mod")
+		minor=${version#*.}
+		for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
+			flags="$flags -X $package.gitVersion=v$version -X $package.gitMajor=${version%%.*} -X $package.gitMinor=${minor%%.*}"
+		done
+	fi
+	for program in $programs; do
+		name=$(basename "${program%/v[0-9]*}")
+		[ "$program" != go.etcd.io/etcd/server/v3 ] || name=etcd
+		[ "$program" != shop/ ] || program=.
+		cgo=0
+		if [ "$name" = chaos-daemon ]; then # it speaks to a kernel module in C
+			command -v cc >/dev/null || { say "missing cc: apt-get install --no-install-recommends gcc libc6-dev"; exit 1; }
+			cgo=1
+		fi
+		say "building $name"
+		(cd "$new/src" && env CGO_ENABLED=$cgo GOWORK=off go build -trimpath -buildvcs=false -ldflags "$flags" -o "$new/bin/$name" "$program")
+	done
+	if [ "$3" = chaosmesh ]; then
+		# From the types that the controller is built with. The module's own manifests
+		# may be older: then the API server drops fields that the webhooks set, and each
+		# update of such an object is refused as a change.
+		say "writing the definitions of Chaos Mesh's kinds"
+		(cd "$new/src" && env GOWORK=off "$new/bin/controller-gen" crd:ignoreUnexportedFields=true,crdVersions=v1 \
+			paths=github.com/chaos-mesh/chaos-mesh/api/v1alpha1 output:crd:stdout >"$new/crd.yaml")
+		rm "$new/bin/controller-gen"
+	fi
+	rm -rf "$new/src"
+	chmod -R a+rX,u+w "$new"
+	mv -T "$new" "$to"
+}
+
+# The name of a part's directory; lab/kubebuild.go has the same.
+part_name() {
+	if [ "$2" = shop ]; then
+		set -- "$1" "$2" "$(LC_ALL=C; for f in "$1"/shop/*.go; do case $f in *_test.go) ;; *) cat "$f" ;; esac; done | sha256sum)"
+	else
+		set -- "$1" "$2" "$(sha256sum <"$1/$2.mod")"
+	fi
+	printf '%s-%.8s\n' "$2" "$3"
+}
+sources=$(dirname "$0")/kubernetes
+
 # The gateway's place in the cache; lab/gatewayportkey.go looks there.
 gateway_dir() {
 	printf '%s/gateway-%.8s\n' "$(cache)" "$(sha256sum "$versions/package-lock.json")"
@@ -166,10 +260,16 @@ cache() {
 case ${1-} in
 '') install_packages ;;
 packages) missing ;;
+kubernetes-packages)
+	cluster=yes
+	wanted="$wanted containernetworking-plugins conntrack ipset iptables util-linux"
+	install_packages
+	;;
 mysql8) fetch_mysql "${2:-$(cache)/mysql}" ;;
 llm) fetch_gateway "${2:-$(gateway_dir)}" "${3:-$versions}" ;;
+kubernetes) build_kubernetes "${2:-$(cache)/kubernetes}" "${3:-$sources}" ;;
 *)
-	say "unknown word '$1': want nothing, packages, mysql8 or llm"
+	say "unknown word '$1': want nothing, packages, mysql8, llm, kubernetes-packages or kubernetes"
 	exit 2
 	;;
 esac

@@ -1,10 +1,11 @@
 // Package lab starts real topologies as local processes, to learn with, to show
 // and to test against: database servers that replicate with the proxy in front of
-// them, and simulated vendors of language models behind a real gateway. As root
+// them, simulated vendors of language models behind a real gateway, and a Kubernetes
+// cluster. As root
 // every process has a user of its own and every lab a network namespace of its
 // own, so that no drill in it can reach the host. Without root all listen on the
 // host's loopback addresses, and network faults, which need the namespace, are not
-// available.
+// available; a cluster needs root.
 package lab
 
 import (
@@ -13,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"firedrill/drills/topology"
 )
@@ -26,8 +28,8 @@ type lab struct {
 	make     topologyLab
 }
 
-// topologyLab is what differs between makes of labs; databases and models
-// implement it. Whoever changes something holds the home's lock.
+// topologyLab is what differs between makes of labs; databases, models and
+// kubernetes implement it. Whoever changes something holds the home's lock.
 type topologyLab interface {
 	// packages gives the Debian package of each program that must be installed.
 	packages() map[string]string
@@ -44,6 +46,19 @@ type topologyLab interface {
 	look(ctx context.Context, st *Status)
 	// describe returns what the topology file says of it.
 	describe() (topology.Spec, error)
+}
+
+// cleaner is a make of labs that has more than processes with their files in the
+// lab's directories, and one namespace.
+type cleaner interface {
+	// clean ends and removes the rest. It is idempotent and needs nothing to be whole.
+	clean(ctx context.Context) error
+}
+
+// patient is a make of labs that takes longer to be put right than others.
+type patient interface {
+	// repairLimit bounds a repair.
+	repairLimit() time.Duration
 }
 
 // open says what the lab under home is made of; it reads and contacts nothing.

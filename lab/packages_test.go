@@ -20,7 +20,10 @@ func TestMissingSaysWhatToInstall(t *testing.T) {
 }
 
 func TestInstallerKnowsEveryPackage(t *testing.T) {
-	for _, p := range []string{"mariadb-server", "haproxy", "nftables", "iproute2", "nodejs", "npm"} {
+	for _, p := range []string{
+		"mariadb-server", "haproxy", "nftables", "iproute2", "nodejs", "npm",
+		"containerd", "runc", "containernetworking-plugins", "conntrack", "ipset", "iptables", "util-linux",
+	} {
 		assert.Contains(t, installer, p)
 	}
 	out, err := exec.Command("sh", "-n", "install.sh").CombinedOutput()
@@ -73,6 +76,10 @@ func sockets(l topologyLab) (paths []string) {
 			paths = append(paths, s.socket())
 		}
 		return append(paths, l.proxy.Socket())
+	case *kubernetes:
+		for _, n := range l.nodes {
+			paths = append(paths, l.containerdSocket(n)+".ttrpc")
+		}
 	case *models:
 		for _, p := range l.processes() {
 			paths = append(paths, l.socket(p.name))

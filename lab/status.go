@@ -22,8 +22,11 @@ type Status struct {
 	// Namespace is the path of the network namespace, if the lab has one.
 	Namespace string         `json:"namespace,omitempty"`
 	Members   []MemberStatus `json:"members,omitempty"`
+	// Kubeconfig is the path of the administrator's kubeconfig, if the lab is a
+	// cluster.
+	Kubeconfig string `json:"kubeconfig,omitempty"`
 	// Services are the processes that are no members: the gateway and the fault point
-	// of a lab of models.
+	// of a lab of models, the control plane of a cluster.
 	Services []MemberStatus `json:"services,omitempty"`
 	// Route is where clients connect, and LeadsTo where that leads.
 	Route   string   `json:"route,omitempty"`
@@ -37,7 +40,8 @@ type MemberStatus struct {
 	Name    string `json:"name"`
 	Address string `json:"address"`
 	// Role is primary, replica, instance, detached (answers, but neither takes writes
-	// nor replicates) or down; that of a service is up or down.
+	// nor replicates) or down; that of a node is ready, not ready or down, that of a
+	// service up or down.
 	Role string `json:"role"`
 	PID  int    `json:"pid,omitempty"`
 	User int    `json:"user,omitempty"`

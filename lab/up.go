@@ -77,7 +77,11 @@ const repairLimit = 15 * time.Second
 // repair puts a lab right whose processes ended, or whose machine was started
 // again.
 func (l *lab) repair(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, repairLimit)
+	limit := repairLimit
+	if p, ok := l.make.(patient); ok {
+		limit = p.repairLimit()
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if err := l.makePlaces(ctx); err != nil {
 		return err
