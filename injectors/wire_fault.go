@@ -352,7 +352,7 @@ func (f *wireFault) Revert(ctx context.Context, undo drills.Undo) error {
 	}
 	return poll.Until(ctx, passEvery, func(ctx context.Context) error {
 		if _, err := faultpoint.Ensure(ctx, fp); err != nil {
-			return fmt.Errorf("component %s: %w", u.Component, err)
+			return poll.Stop(fmt.Errorf("component %s: %w", u.Component, err)) // it has tried for long enough
 		}
 		if err := faultpoint.NewClient(u.Point.Socket).Clear(ctx, u.ID); err != nil {
 			return err

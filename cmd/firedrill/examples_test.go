@@ -133,7 +133,7 @@ func (w *workplace) faultPoint(t *testing.T, line string) string {
 	t.Helper()
 	line = strings.ReplaceAll(line, "/run/firedrill/", "")
 	if strings.Contains(line, " serve ") {
-		return "timeout --preserve-status 2 " + line
+		return "timeout --foreground --preserve-status 2 " + line
 	}
 	serveFaultPoint(t, w.program, filepath.Join(w.dir, "llm.sock"))
 	return line

@@ -20,15 +20,22 @@ import (
 	"firedrill/lab"
 )
 
-// during runs a drill and calls each function when the first line of its progress
-// with that text appears.
+// during runs a drill on the lab and calls each function when the first line of its
+// progress with that text appears.
 func (p *patient) during(t *testing.T, scenario string, on map[string]func()) (verdict.Result, output) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "run")
+	out := p.watched(t, on, "run", scenario, "--lab", p.lab, "--out", dir)
+	return p.result(t, dir, out), out
+}
+
+// watched is during for any call of the program.
+func (p *patient) watched(t *testing.T, on map[string]func(), args ...string) output {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var stdout, stderr strings.Builder
-	c := p.command(ctx, "run", scenario, "--lab", p.lab, "--out", dir)
+	c := p.command(ctx, args...)
 	c.Stdout = &stdout
 	pipe, err := c.StderrPipe()
 	require.NoError(t, err)
@@ -50,8 +57,7 @@ func (p *patient) during(t *testing.T, scenario string, on map[string]func()) (v
 	}
 	require.NoError(t, ctx.Err(), "it hangs: %s", stderr.String())
 	require.Empty(t, on, stderr.String())
-	out := output{c.ProcessState.ExitCode(), stdout.String(), stderr.String()}
-	return p.result(t, dir, out), out
+	return output{c.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
 // The most advanced replica lacks what the fenced primary still has: it is not

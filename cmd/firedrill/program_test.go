@@ -34,6 +34,8 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" || command {
 		os.Exit(execute(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, testHooks()))
 	}
+	// With the race detector, every process would wait for a second before it ends.
+	os.Setenv("GORACE", strings.TrimSpace(os.Getenv("GORACE")+" atexit_sleep_ms=0"))
 	code := m.Run()
 	for _, p := range labs {
 		p.done()

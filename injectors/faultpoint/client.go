@@ -197,8 +197,10 @@ func Ensure(ctx context.Context, fp *topology.FaultPoint) (State, error) {
 	ctx, cancel := context.WithTimeout(ctx, comesUp)
 	defer cancel()
 	attempts := 0
+	var failed error // of the last start that did: one that ends a moment later may pass for good
 	err = poll.Until(ctx, 5*time.Millisecond, func(ctx context.Context) error {
 		if err := fp.Control.Start(ctx); err != nil {
+			failed = err
 			// What is left of the old process may be in the way of a first start.
 			if attempts++; attempts >= 3 {
 				err = poll.Stop(err)
@@ -209,5 +211,8 @@ func Ensure(ctx context.Context, fp *topology.FaultPoint) (State, error) {
 		st, err = Ask(ctx, fp.Spec)
 		return err
 	})
+	if err != nil && failed != nil && !errors.Is(err, failed) {
+		err = fmt.Errorf("%w: %w", err, failed)
+	}
 	return st, err
 }

@@ -73,8 +73,8 @@ func (c Config) Args() []string {
 }
 
 // Serve runs a fault point until ctx ends. ready is called once it listens
-// everywhere. The socket is for the user only that the process runs as, and for
-// root.
+// everywhere; nobody gets an answer from the socket before that. The socket is for
+// the user only that the process runs as, and for root.
 func Serve(ctx context.Context, c Config, ready func()) error {
 	s, err := newServer(c)
 	if err != nil {
@@ -84,10 +84,7 @@ func Serve(ctx context.Context, c Config, ready func()) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(c.Socket)
-	api := &http.Server{Handler: s.api(), ErrorLog: silentLog()}
-	defer api.Close()
-	go func() { _ = api.Serve(l) }() // until Close
+	defer l.Close() // which removes the socket
 	var started []*point
 	defer func() { stopAll(started) }()
 	for _, p := range s.points {
@@ -102,6 +99,9 @@ func Serve(ctx context.Context, c Config, ready func()) error {
 		}
 		defer s.names.stop()
 	}
+	api := &http.Server{Handler: s.api(), ErrorLog: silentLog()}
+	defer api.Close()
+	go func() { _ = api.Serve(l) }() // until Close
 	ready()
 	s.keepOpen(ctx)
 	s.clearAll()
