@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -58,13 +59,15 @@ func TestFaultPointServesUntilItIsAskedToEnd(t *testing.T) {
 		code := execute(append([]string{"faultpoint", "status", "--socket", socket}, args...), nil, &out, &out, nil)
 		return out.String(), code
 	}
-	out, code := status("-o", "json")
-	require.Equal(t, verdict.ExitMet, code, out)
-	var st faultpoint.State
-	require.NoError(t, json.Unmarshal([]byte(out), &st))
-	assert.Equal(t, serve.Process.Pid, st.PID)
-	assert.Equal(t, uint64(1), st.Next)
-	out, code = status()
+	require.EventuallyWithT(t, func(c *assert.CollectT) { // an exchange counts once it has ended
+		out, code := status("-o", "json")
+		require.Equal(c, verdict.ExitMet, code, out)
+		var st faultpoint.State
+		require.NoError(c, json.Unmarshal([]byte(out), &st))
+		assert.Equal(c, serve.Process.Pid, st.PID)
+		assert.Equal(c, uint64(1), st.Next)
+	}, 10*time.Second, 10*time.Millisecond)
+	out, code := status()
 	require.Equal(t, verdict.ExitMet, code, out)
 	assert.Contains(t, out, "a: "+listen+" (TLS) passes on to "+up.URL)
 	assert.Contains(t, out, "is what a.models.lab. resolves to at "+cfg.DNS.Listen)

@@ -74,7 +74,11 @@ func TestInterrupted(t *testing.T) {
 		interrupt(t, c, after*time.Millisecond, i%2 == 1)
 		_ = c.Wait()
 		code := c.ProcessState.ExitCode()
-		assert.Contains(t, []int{verdict.ExitMet, verdict.ExitMissed, verdict.ExitAborted}, code, "after %dms: %s", after, stderr.String())
+		if code == -1 { // the signal came before the program had begun
+			assert.Empty(t, stderr.String(), "after %dms", after)
+		} else {
+			assert.Contains(t, []int{verdict.ExitMet, verdict.ExitMissed, verdict.ExitAborted}, code, "after %dms: %s", after, stderr.String())
+		}
 		out := p.run(t, "recover")
 		assert.Contains(t, out.stdout, "Nothing to recover")
 		p.healthy(t, "mysql")

@@ -139,10 +139,10 @@ type account struct {
 }
 
 // drills runs a scenario on the lab.
-func (l *modelLab) drills(t *testing.T, scenario string, more ...string) *account {
+func (l *modelLab) drills(t *testing.T, scenario string) *account {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "run")
-	out := l.run(t, append([]string{"run", scenario, "--lab", l.lab, "--out", dir}, more...)...)
+	out := l.run(t, "run", scenario, "--lab", l.lab, "--out", dir)
 	a := l.account(t, dir, out)
 	t.Cleanup(func() {
 		if t.Failed() {
