@@ -58,7 +58,11 @@ func TestHungPrimaryIsFenced(t *testing.T) {
 			assert.Subset(t, expand(t, l.IDs["indeterminate"]), expand(t, l.IDs["diverged"]))
 			errant := res.Rejoin[0].Errant[res.Faults[0].Targets[0]]
 			if l.Diverged > 0 || way == "route" {
-				assert.True(t, strings.HasPrefix(errant, fmt.Sprintf("%d (", l.Diverged)), "%d diverged, %s", l.Diverged, errant)
+				// A primary that goes on may still commit when it is read back.
+				var n uint64
+				_, err := fmt.Sscanf(errant, "%d (", &n)
+				assert.NoError(t, err, errant)
+				assert.LessOrEqual(t, l.Diverged, n, "%d diverged, %s", l.Diverged, errant)
 			}
 			t.Logf("%d acknowledged, none lost; %d without an answer, %d of them in the old primary only", l.Acknowledged, l.Indeterminate, l.Diverged)
 			for _, s := range res.Probes {
