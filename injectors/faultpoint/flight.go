@@ -141,10 +141,11 @@ func (fl *flight) pass(w http.ResponseWriter, r *http.Request) {
 }
 
 // passSpoilt passes a request on whose answer will be changed. The request to the
-// member may go on after the client has got all that it will get.
+// member may go on after the client has got all that it will get. A client may well go
+// away between the last of that and the draining, so that its going ends nothing at once.
 func (fl *flight) passSpoilt(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
-	stop := context.AfterFunc(r.Context(), cancel)
+	stop := context.AfterFunc(r.Context(), func() { time.AfterFunc(drainWithin, cancel) })
 	fl.cancel, fl.detach = cancel, func() { stop() }
 	defer func() {
 		if !fl.draining {
