@@ -28,16 +28,17 @@ func TestRunnerThatIsStoppedStillTellsTheTruth(t *testing.T) {
 	sc := score{modes: map[string]int{}}
 	for i := range sites {
 		require.Len(t, served.facts[i], len(sites[i].Steps), "site %d: the servers did not report every outage", i)
-		newJudge(t, looks[i], rec, i, served.facts[i], &sc).run()
+		newJudge(t, looks[i], rec, i, served, &sc).run()
 	}
 	var gaps time.Duration
 	for _, g := range rec.Gaps {
 		gaps += time.Duration(g.To - g.From)
 	}
 	t.Logf("stopped %v in all; %d gaps of %v in all recorded", stopped, len(rec.Gaps), gaps)
-	t.Logf("%d outages matched (%d of them merged with another), %d not to be seen, %d wrong statements; by mode %v",
-		sc.matched, sc.merged, sc.missed, sc.wrong, sc.modes)
+	t.Logf("%d outages matched (%d of them merged with another), %d not to be seen, %d wrong statements and %d more where the machine held requests up; by mode %v",
+		sc.matched, sc.merged, sc.missed, sc.wrong, sc.excused, sc.modes)
 	require.Zero(t, sc.wrong)
+	require.LessOrEqual(t, sc.excused, 1+sc.matched/30, "the machine holds up too many requests for this test to say anything")
 	require.GreaterOrEqual(t, gaps, stopped, "the runner did not notice all of its stops")
 	require.Greater(t, sc.matched, 30)
 }

@@ -45,7 +45,8 @@ func start(t *testing.T, as string, order any) *process {
 // servers are the facts of a process of servers, as they come.
 type servers struct {
 	mu    sync.Mutex
-	facts [][]fact
+	facts [][]fact // the outages
+	lags  [][]fact
 	done  chan struct{} // closed when every step was made, or none more will be
 }
 
@@ -55,20 +56,25 @@ func serve(t *testing.T, sites []site) *servers {
 	p := start(t, "servers", sites)
 	var ready string
 	require.NoError(t, p.out.Decode(&ready), "the servers did not come up")
-	s := &servers{facts: make([][]fact, len(sites)), done: make(chan struct{})}
+	s := &servers{facts: make([][]fact, len(sites)), lags: make([][]fact, len(sites)), done: make(chan struct{})}
 	left := 0
 	for _, st := range sites {
 		left += len(st.Steps)
 	}
 	go func() {
 		defer close(s.done)
-		for ; left > 0; left-- {
+		for left > 0 {
 			var f fact
 			if p.out.Decode(&f) != nil {
 				return
 			}
 			s.mu.Lock()
-			s.facts[f.Site] = append(s.facts[f.Site], f)
+			if f.Mode == lagged {
+				s.lags[f.Site] = append(s.lags[f.Site], f)
+			} else {
+				s.facts[f.Site] = append(s.facts[f.Site], f)
+				left--
+			}
 			s.mu.Unlock()
 		}
 	}()

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -91,6 +92,7 @@ func (addr get) Observe(ctx context.Context) sampling.Observation {
 }
 
 func (addr get) get(ctx context.Context) error {
+	sent := monotonic()
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "tcp", string(addr))
 	if err != nil {
@@ -101,7 +103,8 @@ func (addr get) get(ctx context.Context) error {
 	if err := c.SetDeadline(deadline); err != nil {
 		return err
 	}
-	if _, err := c.Write([]byte("GET / HTTP/1.1\r\nHost: " + string(addr) + "\r\n\r\n")); err != nil {
+	request := fmt.Sprintf("GET / HTTP/1.1\r\nHost: %s\r\n%s: %d\r\n\r\n", addr, sentHeader, sent)
+	if _, err := c.Write([]byte(request)); err != nil {
 		return err
 	}
 	answer, err := http.ReadResponse(bufio.NewReader(c), nil)

@@ -21,6 +21,14 @@ const (
 	thaw    = "thaw"   // accepts and hangs; answers when it is back
 )
 
+// lagged is no outage but a fact of its own: a request that reached the server
+// late, on the way from what the client wrote down to when the server judged it.
+const lagged = "lagged"
+
+// lag is how late a request is told of: less than any series lets pass for a
+// quarter of its rhythm.
+const lag = 4 * time.Millisecond
+
 // site is one server and its plan.
 type site struct {
 	Addr  string
@@ -54,21 +62,21 @@ func serveAll(in io.Reader, out io.Writer) error {
 	if err := commands.Decode(&sites); err != nil {
 		return fmt.Errorf("read sites: %w", err)
 	}
+	facts := make(chan any, 10_000)
 	servers := make([]*server, len(sites))
 	for i, s := range sites {
-		servers[i] = &server{addr: s.Addr}
+		servers[i] = &server{addr: s.Addr, index: i, facts: facts}
 		if err := servers[i].listen(); err != nil {
 			return err
 		}
 	}
-	facts := make(chan any, len(sites))
 	failed := make(chan error, len(sites))
 	go func() {
 		defer cancel()
 		_ = commands.Decode(new(any)) // ends with in
 	}()
 	for i, s := range sites {
-		go func() { failed <- servers[i].follow(ctx, i, s.Steps, facts) }()
+		go func() { failed <- servers[i].follow(ctx, s.Steps) }()
 	}
 	lines := json.NewEncoder(out)
 	if err := lines.Encode("ready"); err != nil {
@@ -92,7 +100,9 @@ func serveAll(in io.Reader, out io.Writer) error {
 
 // server is one HTTP server that can be down.
 type server struct {
-	addr string
+	addr  string
+	index int
+	facts chan<- any
 
 	mu   sync.Mutex
 	mode string // "" while it is up
@@ -101,19 +111,19 @@ type server struct {
 }
 
 // follow makes the outages of a plan.
-func (s *server) follow(ctx context.Context, index int, steps []step, facts chan<- any) error {
+func (s *server) follow(ctx context.Context, steps []step) error {
 	for _, st := range steps {
 		if !wait(ctx, st.After) {
 			return nil
 		}
-		f := fact{Site: index, Mode: st.Mode, Down: s.down(st.Mode)}
+		f := fact{Site: s.index, Mode: st.Mode, Down: s.down(st.Mode)}
 		wait(ctx, st.For)
 		up, err := s.up(st.Mode)
 		if err != nil {
 			return err
 		}
 		f.Up = up
-		facts <- f
+		s.facts <- f
 	}
 	return nil
 }
@@ -187,8 +197,12 @@ func (s *server) listen() error {
 	return nil
 }
 
+// sentHeader is when the client began with the request, on CLOCK_MONOTONIC.
+const sentHeader = "X-Sent"
+
 // serve reads a request and answers it by the state that the server is in then.
 func (s *server) serve(c net.Conn) {
+	var sent int64
 	for in := bufio.NewReader(c); ; {
 		line, err := in.ReadString('\n')
 		if err != nil {
@@ -198,13 +212,18 @@ func (s *server) serve(c net.Conn) {
 		if line == "\r\n" {
 			break
 		}
+		_, _ = fmt.Sscanf(line, sentHeader+": %d", &sent)
 	}
 	s.mu.Lock()
+	judged := monotonic()
 	mode := s.mode
 	if mode == drop || mode == keep || mode == thaw {
 		s.held = append(s.held, c)
 	}
 	s.mu.Unlock()
+	if judged-sent > int64(lag) {
+		s.facts <- fact{Site: s.index, Mode: lagged, Down: instant{sent, sent}, Up: instant{judged, judged}}
+	}
 	switch mode {
 	case "":
 		answer(c, "200 OK")

@@ -50,7 +50,7 @@ func TestReportsContainTheTruth(t *testing.T) {
 	samples := 0
 	for i := range sites {
 		require.Len(t, served.facts[i], len(sites[i].Steps), "site %d: the servers did not report every outage", i)
-		newJudge(t, looks[i], rec, i, served.facts[i], &sc).run()
+		newJudge(t, looks[i], rec, i, served, &sc).run()
 		samples += len(rec.Samples[i])
 		for _, f := range served.facts[i] {
 			truthWidth = append(truthWidth, time.Duration(f.Down.Hi-f.Down.Lo), time.Duration(f.Up.Hi-f.Up.Lo))
@@ -58,12 +58,13 @@ func TestReportsContainTheTruth(t *testing.T) {
 	}
 	slices.Sort(truthWidth)
 	t.Logf("%d samples; %d gaps; clocks related to ±%v", samples, len(rec.Gaps), time.Duration(rec.Relation.Error))
-	t.Logf("%d outages matched (%d of them merged with another), %d not to be seen, %d wrong statements; by mode %v",
-		sc.matched, sc.merged, sc.missed, sc.wrong, sc.modes)
+	t.Logf("%d outages matched (%d of them merged with another), %d not to be seen, %d wrong statements and %d more where the machine held requests up; by mode %v",
+		sc.matched, sc.merged, sc.missed, sc.wrong, sc.excused, sc.modes)
 	t.Logf("the servers' own instants are known to ±%v (median), ±%v (worst)",
 		truthWidth[len(truthWidth)/2]/2, truthWidth[len(truthWidth)-1]/2)
 	t.Logf("width/2(Δ+late+rtt): %s; width/2(Δ+rtt p50): %s; judged %d", quantiles(sc.ratios), quantiles(sc.strict), len(sc.ratios))
 	require.Zero(t, sc.wrong)
+	require.LessOrEqual(t, sc.excused, 1+sc.matched/30, "the machine holds up too many requests for this test to say anything")
 	require.GreaterOrEqual(t, sc.matched, n*3/4, "too few outages were there to be seen")
 }
 
