@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -15,9 +14,6 @@ import (
 	"firedrill/drills/timeline"
 	"firedrill/drills/topology"
 )
-
-// seeded is the run's source of chance; the seed is recorded.
-type seeded = rand.Rand
 
 // begin recovers what an earlier run left, takes the lock, and opens record and
 // journal. Until it returns, nothing is touched.
@@ -31,7 +27,6 @@ func begin(ctx context.Context, d *Drill, o Options) (_ *run, err error) {
 	}
 	r := &run{
 		d: d, o: o, lock: lock, clock: timeline.NewClock(),
-		rng:  rand.New(rand.NewPCG(o.Seed, 0)),
 		keep: map[string]topology.State{}, survived: map[*topology.Member]bool{},
 	}
 	defer func() {

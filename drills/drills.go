@@ -73,6 +73,13 @@ type Wire interface {
 	Exchanges(ctx context.Context, u Undo) iter.Seq2[timeline.Exchange, error]
 }
 
+// Privileged is implemented by injectors, kinds of probes and remedies that act on a
+// component's platform: what they must be allowed to do there. c may have no members
+// yet.
+type Privileged interface {
+	Privileges(c *topology.Component) []topology.Privilege
+}
+
 // Client is the class of a probe's connections.
 type Client string
 

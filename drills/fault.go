@@ -38,7 +38,7 @@ func (r *run) inject(ctx context.Context) error {
 		if err := r.until(ctx, at, func() bool { return false }); err != nil {
 			return err
 		}
-		if err := r.injectOne(ctx, r.d.Plan.Faults[i], r.d.Faults[i]); err != nil {
+		if err := r.injectOne(ctx, i); err != nil {
 			return err
 		}
 	}
@@ -47,8 +47,9 @@ func (r *run) inject(ctx context.Context) error {
 
 // injectOne resolves the target now, prepares, journals, injects, and lets a
 // witness confirm.
-func (r *run) injectOne(ctx context.Context, p timeline.PlannedFault, f FaultStep) error {
-	t, err := r.target(ctx, f)
+func (r *run) injectOne(ctx context.Context, i int) error {
+	p, f := r.d.Plan.Faults[i], r.d.Faults[i]
+	t, err := r.target(ctx, i)
 	if err != nil {
 		return fmt.Errorf("%w: fault %s: %w", ErrAborted, p.Name, err)
 	}

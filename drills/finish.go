@@ -205,7 +205,8 @@ func (r *run) pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// sweep ends the sampling, fetches what was seen on the wire, and removes what the ledgers made on the servers.
+// sweep ends the sampling, fetches what was seen on the wire, removes
+// what the ledgers made on the servers, and lets go of the platforms.
 func (r *run) sweep(ctx context.Context) error {
 	r.stopSampling()
 	_ = r.ledgers.close() // unrecorded says so
@@ -216,5 +217,8 @@ func (r *run) sweep(ctx context.Context) error {
 			err = errors.Join(err, r.reverse(ctx, m, undoer{plugins: r.o.Plugins}))
 		}
 	}
-	return err
+	if err != nil || len(r.leftovers) > 0 {
+		return err // nobody else is to drill here until it is put back
+	}
+	return r.leave(ctx)
 }

@@ -36,6 +36,9 @@ func (r *run) mustStop() error {
 	if err := r.unrecorded(); err != nil {
 		return err
 	}
+	if err := r.locks.lost(); err != nil {
+		return err
+	}
 	for _, s := range r.d.Stops {
 		if d := r.board.outage(s.Probe); d >= s.Outage && d > 0 {
 			return fmt.Errorf("stop condition: probe %s has been failing for %s (limit %s)", s.Probe, d.Round(time.Millisecond), s.Outage)

@@ -15,6 +15,7 @@ import (
 
 // The sorts of intents.
 const (
+	sortLock   = "lock"   // a platform's lock to be released
 	sortLedger = "ledger" // a table to be dropped
 	sortRoles  = "roles"  // a component whose roles must be whole again
 	sortFault  = "fault"
@@ -122,6 +123,8 @@ func (u undoer) undo(ctx context.Context, i journal.Intent) error {
 		return v.Revert(ctx, how)
 	case sortRoles:
 		return u.restore(ctx, i)
+	case sortLock:
+		return u.unlock(ctx, i)
 	}
 	return fmt.Errorf("undo %s: unknown sort of intent %q", i.Name, i.Sort)
 }

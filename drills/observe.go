@@ -34,7 +34,7 @@ func (r *run) openProbes(ctx context.Context) error {
 		r.ledgers.add(p.Ledger, f)
 	}
 	for i, s := range r.d.Series {
-		p, err := r.openProbe(ctx, r.d.Plan.Series[i], s)
+		p, err := r.openProbe(ctx, i, s)
 		if err != nil {
 			return fmt.Errorf("%w: open probe %s: %w", ErrAborted, r.d.Plan.Series[i].Name(), err)
 		}
@@ -54,13 +54,14 @@ func (r *run) lanes(ledger string) int {
 	return n
 }
 
-func (r *run) openProbe(ctx context.Context, p timeline.Series, s SeriesStep) (Probe, error) {
+func (r *run) openProbe(ctx context.Context, i int, s SeriesStep) (Probe, error) {
+	p := r.d.Plan.Series[i]
 	sub := Subject{
 		Component: s.Component, Address: p.Address, Client: Client(p.Client), Timeout: p.Timeout,
 		Lanes: p.Concurrency, Clock: r.clock, Ledger: r.ledgers.get(p.Ledger), RunID: r.o.RunID,
 	}
 	if s.Select != nil {
-		ms, err := s.Select.Choose(r.keep[s.Component.Name()], r.rng.IntN)
+		ms, err := s.Select.Choose(r.keep[s.Component.Name()], chance(r.o.Seed, len(r.d.Faults)+i))
 		if err != nil {
 			return nil, err
 		}
@@ -83,6 +84,7 @@ func (r *run) startSampling(ctx context.Context) {
 	if r.o.Watcher != nil {
 		r.probe.ended.Go(func() { r.board.watch(ctx, r.o.Watcher) })
 	}
+	r.watchMembers(ctx)
 	for i, p := range r.d.Plan.Series {
 		s := sampling.Series{
 			Index: i, Every: p.Every, Timeout: p.Timeout, Concurrency: p.Concurrency,

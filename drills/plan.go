@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"time"
 
+	"k8s.io/apimachinery/pkg/labels"
+
 	"firedrill/drills/timeline"
 	"firedrill/drills/topology"
 )
@@ -36,12 +38,17 @@ type SeriesStep struct {
 // Selector chooses members of a component by what they are at a moment.
 type Selector struct {
 	Component *topology.Component
-	// Role, Site and Member narrow the choice; empty means any.
+	// Role, Site, Member, Node and Labels narrow the choice; empty means any.
 	Role   topology.Role
 	Site   string
 	Member string
-	// Count is how many of those that fit, chosen by the seed; 0 = all.
-	Count int
+	// Node is where the member runs.
+	Node string
+	// Labels are a label selector in the form of Kubernetes.
+	Labels labels.Selector
+	// Count is how many of those that fit, chosen by the seed; 0 = all. Percent is
+	// the same as a share of those that fit, rounded up.
+	Count, Percent int
 }
 
 // FaultStep is one fault to inject.
@@ -73,4 +80,6 @@ type StopCondition struct {
 type Limits struct {
 	Members int
 	Sites   int
+	// Percent is the largest share of a component's members; 0 = any.
+	Percent int
 }

@@ -27,6 +27,9 @@ func (r *run) preflight(ctx context.Context) error {
 		if err := startFaultPoint(ctx, c); err != nil {
 			return fmt.Errorf("%w: preflight: %w", ErrAborted, err)
 		}
+		if err := r.occupy(ctx, c); err != nil {
+			return fmt.Errorf("%w: preflight: %w", ErrAborted, err)
+		}
 		state, err := r.discover(ctx, c)
 		if err == nil {
 			err = r.d.whole(ctx, c, state)
@@ -44,7 +47,7 @@ func (r *run) preflight(ctx context.Context) error {
 	}
 	targets := make([]Target, len(r.d.Faults))
 	for i, f := range r.d.Faults {
-		t, err := r.target(ctx, f)
+		t, err := r.target(ctx, i)
 		if err == nil {
 			_, err = f.Injector.Prepare(ctx, t)
 		}

@@ -3,7 +3,6 @@ package drills
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -28,11 +27,11 @@ type PreviewStep struct {
 
 // PreviewOf resolves every step of a drill. It touches nothing: it discovers and
 // prepares, as the preflight does, and fails where that would.
-func PreviewOf(ctx context.Context, d *Drill, seed uint64) (Preview, error) {
+func PreviewOf(ctx context.Context, d *Drill, k topology.Kinds, seed uint64) (Preview, error) {
 	p := Preview{Scenario: d.Plan.Scenario, Topology: d.Plan.Topology}
 	states := map[string]topology.State{}
 	for _, c := range d.Components() {
-		s, err := c.Adapter.Discover(ctx)
+		s, err := d.look(ctx, k, c)
 		if err == nil {
 			err = d.whole(ctx, c, s)
 		}
@@ -53,9 +52,8 @@ func PreviewOf(ctx context.Context, d *Drill, seed uint64) (Preview, error) {
 			p.Steps = append(p.Steps, PreviewStep{What: "make ledger " + d.Plan.Series[i].Ledger, On: s.Component.Name(), Undo: u.Says})
 		}
 	}
-	rng := rand.New(rand.NewPCG(seed, 0))
 	for i, f := range d.Faults {
-		step, err := previewFault(ctx, d, i, f, states, rng)
+		step, err := previewFault(ctx, d, i, f, states, seed)
 		if err != nil {
 			return p, fmt.Errorf("%w: fault %s: %w", ErrAborted, d.Plan.Faults[i].Name, err)
 		}
@@ -70,14 +68,28 @@ func PreviewOf(ctx context.Context, d *Drill, seed uint64) (Preview, error) {
 	return p, nil
 }
 
-func previewFault(ctx context.Context, d *Drill, i int, f FaultStep, states map[string]topology.State, rng *seeded) (PreviewStep, error) {
+// look admits and discovers a component, as the preflight does.
+func (d *Drill) look(ctx context.Context, k topology.Kinds, c *topology.Component) (topology.State, error) {
+	if p, ok := c.Adapter.(topology.Platform); ok {
+		if err := p.Admit(ctx, d.Privileges(c)); err != nil {
+			return topology.State{}, fmt.Errorf("component %s: %w", c.Name(), err)
+		}
+	}
+	s, err := c.Adapter.Discover(ctx)
+	if err != nil {
+		return s, err
+	}
+	return s, k.Enrol(c, s)
+}
+
+func previewFault(ctx context.Context, d *Drill, i int, f FaultStep, states map[string]topology.State, seed uint64) (PreviewStep, error) {
 	plan := d.Plan.Faults[i]
 	state := states[f.Target.Component.Name()]
-	ms, err := f.Target.Choose(state, rng.IntN)
+	ms, err := f.Target.Choose(state, chance(seed, i))
 	if err != nil {
 		return PreviewStep{}, err
 	}
-	if err := d.Limits.allow(ms); err != nil {
+	if err := d.Limits.allow(ms, f.Target.Component); err != nil {
 		return PreviewStep{}, err
 	}
 	u, err := f.Injector.Prepare(ctx, Target{Component: f.Target.Component, Members: ms, State: state})

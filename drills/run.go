@@ -134,11 +134,11 @@ func (r *run) stages(ctx context.Context, stages []stage) (err error) {
 type run struct {
 	d       *Drill
 	o       Options
-	rng     *seeded
 	clock   timeline.Clock
 	rec     *timeline.Writer
 	jr      *journal.Journal
 	lock    *lock
+	locks   occupied
 	board   *board
 	probe   probing
 	ledgers ledgers

@@ -1,10 +1,14 @@
 package drills
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
+
+	"k8s.io/apimachinery/pkg/labels"
 
 	"firedrill/drills/timeline"
 	"firedrill/drills/topology"
@@ -13,8 +17,11 @@ import (
 // String describes the choice for people: "primary of orders-db".
 func (s Selector) String() string {
 	var words []string
-	if s.Count > 0 {
+	switch {
+	case s.Count > 0:
 		words = append(words, fmt.Sprint(s.Count))
+	case s.Percent > 0:
+		words = append(words, fmt.Sprintf("%d %%", s.Percent))
 	}
 	switch {
 	case s.Member != "":
@@ -28,6 +35,12 @@ func (s Selector) String() string {
 	if s.Site != "" {
 		words = append(words, "in", s.Site)
 	}
+	if s.Node != "" {
+		words = append(words, "on", s.Node)
+	}
+	if s.Labels != nil {
+		words = append(words, "with", s.Labels.String())
+	}
 	return strings.Join(words, " ")
 }
 
@@ -37,26 +50,46 @@ func (s Selector) String() string {
 func (s Selector) Choose(state topology.State, pick func(n int) int) ([]*topology.Member, error) {
 	var fit []*topology.Member
 	for _, m := range s.Component.Members {
-		if s.Member != "" && m.Name() != s.Member || s.Site != "" && m.Spec.Site != s.Site {
-			continue
+		if s.fits(m, state) {
+			fit = append(fit, m)
 		}
-		if s.Role != "" && !slices.Contains(state.With(s.Role), m.Name()) {
-			continue
-		}
-		fit = append(fit, m)
 	}
 	if len(fit) < max(1, s.Count) {
 		return nil, fmt.Errorf("choose %s: %d members fit, want %d: %s", s, len(fit), max(1, s.Count), Describe(state))
 	}
-	for s.Count > 0 && len(fit) > s.Count {
+	want := s.Count
+	if s.Percent > 0 {
+		want = (len(fit)*s.Percent + 99) / 100
+	}
+	for want > 0 && len(fit) > want {
 		i := pick(len(fit))
 		fit = slices.Delete(fit, i, i+1)
 	}
 	return fit, nil
 }
 
+// fits tells whether the selector can choose a member.
+func (s Selector) fits(m *topology.Member, state topology.State) bool {
+	if s.Member != "" && m.Name() != s.Member || s.Site != "" && m.Spec.Site != s.Site {
+		return false
+	}
+	i := slices.IndexFunc(state.Members, func(ms topology.MemberState) bool { return ms.Member == m.Name() })
+	if i < 0 {
+		return s.Role == "" && s.Node == "" && s.Labels == nil
+	}
+	ms := state.Members[i]
+	return (s.Role == "" || ms.Role == s.Role) && (s.Node == "" || ms.Facts[NodeFact] == s.Node) &&
+		(s.Labels == nil || s.Labels.Matches(labels.Set(ms.Labels)))
+}
+
+// NodeFact is the fact of a member that names the node it runs on.
+const NodeFact = "node"
+
 // Describe puts a component's state in one line.
 func Describe(s topology.State) string {
+	if len(s.Members) == 0 {
+		return cmp.Or(s.Problem, "it has no members")
+	}
 	parts := make([]string, len(s.Members))
 	for i, m := range s.Members {
 		parts[i] = fmt.Sprintf("%s is %s", m.Member, m.Role)
@@ -74,6 +107,9 @@ func (r *run) discover(ctx context.Context, c *topology.Component) (topology.Sta
 	if err != nil {
 		return state, fmt.Errorf("discover %s: %w", c.Name(), err)
 	}
+	if err := r.o.Plugins.Topology.Enrol(c, state); err != nil {
+		return state, fmt.Errorf("discover %s: %w", c.Name(), err)
+	}
 	r.note(timeline.RolesSeen{Component: c.Name(), Members: seen(state), Took: r.clock.Now() - began})
 	return state, nil
 }
@@ -89,16 +125,17 @@ func seen(s topology.State) []timeline.MemberSeen {
 
 // target resolves what a fault acts on, as things are now, and refuses what
 // exceeds the limits.
-func (r *run) target(ctx context.Context, f FaultStep) (Target, error) {
+func (r *run) target(ctx context.Context, i int) (Target, error) {
+	f, pick := r.d.Faults[i], chance(r.o.Seed, i)
 	state, err := r.discover(ctx, f.Target.Component)
 	if err != nil {
 		return Target{}, err
 	}
-	members, err := f.Target.Choose(state, r.rng.IntN)
+	members, err := f.Target.Choose(state, pick)
 	if err != nil {
 		return Target{}, err
 	}
-	if err := r.d.Limits.allow(members); err != nil {
+	if err := r.d.Limits.allow(members, f.Target.Component); err != nil {
 		return Target{}, err
 	}
 	t := Target{Component: f.Target.Component, Members: members, State: state}
@@ -109,7 +146,7 @@ func (r *run) target(ctx context.Context, f FaultStep) (Target, error) {
 				return Target{}, err
 			}
 		}
-		if t.Others, err = f.Peer.Choose(peerState, r.rng.IntN); err != nil {
+		if t.Others, err = f.Peer.Choose(peerState, pick); err != nil {
 			return Target{}, err
 		}
 	}
@@ -138,11 +175,18 @@ func (d *Drill) together(targets []Target) error {
 			}
 		}
 	}
-	return d.Limits.allow(ms)
+	return d.Limits.allow(ms, targets[last].Component)
 }
 
-// allow refuses more members or sites than the scenario's limits.
-func (l Limits) allow(ms []*topology.Member) error {
+// chance is the seed's choice for a fault, the same whenever it is asked anew: what a
+// plan shows is what a run with the same seed takes, as long as the members stay.
+func chance(seed uint64, fault int) func(n int) int {
+	return rand.New(rand.NewPCG(seed, uint64(fault))).IntN
+}
+
+// allow refuses more members, sites or percent of a component than the scenario's
+// limits.
+func (l Limits) allow(ms []*topology.Member, of *topology.Component) error {
 	sites := map[string]bool{}
 	for _, m := range ms {
 		sites[m.Spec.Site] = true
@@ -152,6 +196,15 @@ func (l Limits) allow(ms []*topology.Member) error {
 	}
 	if len(sites) > l.Sites {
 		return fmt.Errorf("would touch %d sites, limits.sites is %d", len(sites), l.Sites)
+	}
+	hit := 0
+	for _, m := range ms {
+		if m.Component == of.Name() {
+			hit++
+		}
+	}
+	if l.Percent > 0 && hit*100 > l.Percent*len(of.Members) {
+		return fmt.Errorf("would touch %d of the %d members of %s, limits.percent is %d", hit, len(of.Members), of.Name(), l.Percent)
 	}
 	return nil
 }

@@ -16,6 +16,9 @@ func (d *Drill) whole(ctx context.Context, c *topology.Component, s topology.Sta
 	if what := problems(c, s); what != "" {
 		return fmt.Errorf("component %s is not healthy: %s", c.Name(), what)
 	}
+	if s.Problem != "" {
+		return fmt.Errorf("component %s is not healthy: %s", c.Name(), s.Problem)
+	}
 	roles := len(s.With(topology.Instance)) == 0
 	primaries := s.With(topology.Primary)
 	if roles && len(primaries) != 1 {

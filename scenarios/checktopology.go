@@ -1,6 +1,10 @@
 package scenarios
 
-import "slices"
+import (
+	"slices"
+
+	"firedrill/drills/topology/kube"
+)
 
 // checkTopology notes what is wrong between the parts of a topology.
 func (d *document) checkTopology() {
@@ -9,6 +13,9 @@ func (d *document) checkTopology() {
 	components := d.unique(s.get("components"))
 	for _, c := range s.get("components").list() {
 		d.checkMembers(c.get("members"), sites)
+		if c.get("members") == nil && !slices.Contains(findsMembers, c.get("kind").str()) {
+			d.problem(c, "members is required: name the members of component %s", c.get("name").str())
+		}
 		d.checkFaultPoint(c)
 	}
 	d.unique(s.get("routes"))
@@ -17,6 +24,9 @@ func (d *document) checkTopology() {
 		d.checkAddress(r.get("address"))
 	}
 }
+
+// findsMembers are the kinds of components whose members are not in the file.
+var findsMembers = []string{kube.PodsKind, kube.NodesKind}
 
 // checkFaultPoint notes a fault point that stands in front of nobody, or nowhere.
 func (d *document) checkFaultPoint(c *node) {

@@ -105,7 +105,7 @@ func (c *compiler) plan() {
 	for _, of := range c.top.Components {
 		c.drill.Plan.Prices = append(c.drill.Plan.Prices, prices(of)...)
 	}
-	c.drill.Limits = drills.Limits{Members: s.Limits.Members, Sites: s.Limits.Sites}
+	c.drill.Limits = drills.Limits{Members: s.Limits.Members, Sites: s.Limits.Sites, Percent: s.Limits.Percent}
 	for _, stop := range s.StopConditions {
 		c.drill.Stops = append(c.drill.Stops, drills.StopCondition{Probe: stop.Probe, Outage: stop.Outage.Std()})
 	}

@@ -87,8 +87,15 @@ type Target struct {
 	Site string `json:"site,omitempty"`
 	// Member chooses one member by name.
 	Member string `json:"member,omitempty"`
+	// Node chooses the members that run on a node of Kubernetes.
+	Node string `json:"node,omitempty"`
+	// Labels chooses members that Kubernetes runs by their labels, as a selector
+	// ("app=api,tier!=canary").
+	Labels string `json:"labels,omitempty"`
 	// Count is how many of those that fit; the seed decides which. 0: all of them.
 	Count int `json:"count,omitempty" jsonschema:"minimum=0"`
+	// Percent is the same as a share of those that fit, rounded up to whole members.
+	Percent int `json:"percent,omitempty" jsonschema:"minimum=0,maximum=100"`
 }
 
 // Probe is one continuous measurement.
@@ -168,6 +175,9 @@ type Limits struct {
 	Members int `json:"members,omitempty" jsonschema:"minimum=1"`
 	// Sites is how many sites may be touched.
 	Sites int `json:"sites,omitempty" jsonschema:"minimum=1"`
+	// Percent is the largest share of a component's members that may be faulted at
+	// once. 0: any.
+	Percent int `json:"percent,omitempty" jsonschema:"minimum=0,maximum=100"`
 	// Duration is the longest time from the first fault to the revert.
 	Duration spec.Duration `json:"duration,omitempty"`
 }

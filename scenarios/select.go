@@ -3,6 +3,8 @@ package scenarios
 import (
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/labels"
+
 	"firedrill/drills"
 	"firedrill/drills/topology"
 )
@@ -24,9 +26,26 @@ func (c *compiler) selector(t Target, n *node) *drills.Selector {
 	if of == nil {
 		return nil
 	}
-	s := &drills.Selector{Component: of, Site: t.Site, Member: t.Member, Count: t.Count}
+	s := &drills.Selector{
+		Component: of, Site: t.Site, Member: t.Member, Node: t.Node, Count: t.Count, Percent: t.Percent,
+	}
 	if t.Role != "any" {
 		s.Role = topology.Role(t.Role)
+	}
+	if t.Count > 0 && t.Percent > 0 {
+		c.problem(n.at("percent"), "count says how many already: remove one of the two")
+	}
+	if t.Labels != "" {
+		var err error
+		if s.Labels, err = labels.Parse(t.Labels); err != nil {
+			c.problem(n.at("labels"), "%v", err)
+		}
+	}
+	if of.Found() {
+		return s // who fits is known when it is due
+	}
+	if t.Node != "" || t.Labels != "" {
+		c.problem(n, "node and labels choose members that are found; those of %s are in the topology file", of.Name())
 	}
 	if t.Member != "" {
 		if _, err := of.Member(t.Member); err != nil {
@@ -59,7 +78,7 @@ func fitting(of *topology.Component, s *drills.Selector) (fit []*topology.Member
 // bounded notes a fault that is certain to exceed the limits: without a role and
 // a count it takes every member that fits.
 func (c *compiler) bounded(s *drills.Selector, n *node) {
-	if s.Role != "" || s.Count != 0 {
+	if s.Role != "" || s.Count != 0 || s.Percent != 0 || s.Component.Found() {
 		return
 	}
 	fit := fitting(s.Component, s)

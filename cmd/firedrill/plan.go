@@ -34,7 +34,7 @@ and how it would be undone. It touches nothing.`,
 			if err := enter(d.Topology); err != nil {
 				return err
 			}
-			p, err := drills.PreviewOf(cmd.Context(), d, f.seed)
+			p, err := drills.PreviewOf(cmd.Context(), d, plugins().Topology, f.seed)
 			if err != nil {
 				return err
 			}

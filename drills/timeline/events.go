@@ -45,6 +45,23 @@ const (
 	PhaseSteady    = "steady"
 )
 
+// What happens to members that come and go (MemberChanged).
+const (
+	MemberCreated   = "created"
+	MemberScheduled = "scheduled" // it has a node
+	MemberImage     = "image"     // its images are there
+	MemberStarted   = "started"   // its containers run
+	MemberReady     = "ready"
+	MemberUnready   = "unready"
+	MemberDeleting  = "deleting" // it was asked to end
+	MemberGone      = "gone"
+	MemberServing   = "serving"   // it is among the endpoints that get traffic
+	MemberUnserving = "unserving" // it no longer is
+	// MemberEcho is a change that the runner itself made, to learn how late it is
+	// told: its Lag is from the call to the watch.
+	MemberEcho = "echo"
+)
+
 // How a fault's revert can end.
 const (
 	RevertClean  = "clean"
@@ -82,6 +99,18 @@ type (
 		Role    string            `json:"role"`
 		Facts   map[string]string `json:"facts,omitempty"`
 		Problem string            `json:"problem,omitempty"`
+	}
+	// MemberChanged records what happened to a member that comes and goes by itself, as
+	// its platform told; the event's time is when the runner was told.
+	MemberChanged struct {
+		Component string `json:"component"`
+		Member    string `json:"member"`
+		What      string `json:"what"`
+		Detail    string `json:"detail,omitempty"`
+		// Stamp is the platform's own time of the change, by its clock.
+		Stamp *time.Time `json:"stamp,omitempty"`
+		// Lag is how late it was told, where that is known.
+		Lag time.Duration `json:"lag_ns,omitempty"`
 	}
 	// Journaled says that an intent is durable; the deed comes after it.
 	Journaled struct {

@@ -93,8 +93,9 @@ type ComponentSpec struct {
 	Failover string `json:"failover" jsonschema:"enum=automatic,enum=runner,enum=none"`
 	// Objectives are the targets of this deployment, where the scenario has none.
 	Objectives Objectives `json:"objectives,omitzero"`
-	// Members are the instances.
-	Members []MemberSpec `json:"members" jsonschema:"minItems=1"`
+	// Members are the instances. Those of the kinds kubernetes and kubernetes-nodes
+	// come and go by themselves and are found: such a component has none here.
+	Members []MemberSpec `json:"members,omitempty" jsonschema:"minItems=1"`
 	// FaultPoint stands on the wire between the members and what asks them, for
 	// faults in what they say (llm-fault, http-fault).
 	FaultPoint *FaultPointSpec `json:"faultPoint,omitempty"`
@@ -172,7 +173,7 @@ type FaultPointDNS struct {
 
 // ControlSpec says how a member is stopped and started.
 type ControlSpec struct {
-	// Kind is "process", "systemd" or "exec".
+	// Kind is "process", "systemd", "kubernetes" or "exec".
 	Kind string `json:"kind"`
 	// With are the parameters of the kind.
 	With json.RawMessage `json:"with,omitempty"`

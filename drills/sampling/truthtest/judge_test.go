@@ -22,7 +22,7 @@ type score struct {
 	// excused are statements that are wrong where the machine broke the premise of
 	// all bounds (see lagged): the servers wrote down which requests it held up.
 	excused int
-	modes                          map[string]int
+	modes   map[string]int
 	// ratios are the widths of the lengths' intervals as parts of what is allowed.
 	ratios []float64
 	// judged by the best case: nothing but the rhythm and the median round trip.

@@ -5,6 +5,7 @@ import (
 	"firedrill/drills/kind"
 	"firedrill/drills/topology"
 	"firedrill/drills/topology/control"
+	"firedrill/drills/topology/kube"
 	"firedrill/drills/topology/llm"
 	"firedrill/drills/topology/mysql"
 	"firedrill/drills/topology/route"
@@ -14,7 +15,7 @@ import (
 // Kinds are the catalogues that a topology is opened with.
 func Kinds() topology.Kinds {
 	return topology.Kinds{
-		Components: kind.Of("component", llm.Kind(), mysql.Kind(), service.Kind()),
+		Components: kind.Of("component", kube.Kind(), kube.NodeKind(), llm.Kind(), mysql.Kind(), service.Kind()),
 		Controls:   control.All(),
 		Routes:     route.All(),
 	}
