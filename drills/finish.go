@@ -90,7 +90,7 @@ func (r *run) auditRecovered(ctx context.Context) error {
 // the primary for that. If it went on before the service had recovered, it is one
 // of two that take writes: both are read.
 func (r *run) auditReturned(ctx context.Context) error {
-	return r.audit(ctx, reading{when: ledger.Rejoined, amid: true}, func(m *topology.Member, s topology.State) bool {
+	return r.audit(ctx, reading{when: ledger.Rejoined, amid: true, calm: true}, func(m *topology.Member, s topology.State) bool {
 		open := s.With(topology.Primary)
 		return !r.survived[m] || len(open) > 1 && slices.Contains(open, m.Name())
 	})
@@ -113,6 +113,9 @@ type reading struct {
 	amid bool
 	// decides tells that a member that takes writes counts as the primary.
 	decides bool
+	// calm tells to read until two readings are the same: a server that hung may still
+	// be at what it had been sent before.
+	calm bool
 }
 
 // audit reads every ledger back from those members that answer and are wanted. A
@@ -163,6 +166,16 @@ func (r *run) readBack(ctx context.Context, name string, k LedgerKind, c *topolo
 		from = r.clock.Now()
 		rb, err = ledger.Collect(k.ReadBack(ctx, c, r.o.RunID, m))
 	}
+	for deadline := from + timeline.Offset(calmWithin); how.calm && err == nil && r.clock.Now() < deadline; {
+		if err := r.pause(ctx, calmEvery); err != nil {
+			return err
+		}
+		before := rb.Rows
+		from = r.clock.Now()
+		if rb, err = ledger.Collect(k.ReadBack(ctx, c, r.o.RunID, m)); rb.Rows == before {
+			break
+		}
+	}
 	if primary {
 		r.rows = rb.Rows
 	}
@@ -180,6 +193,14 @@ func (r *run) readBack(ctx context.Context, name string, k LedgerKind, c *topolo
 	r.note(ev)
 	return nil
 }
+
+const (
+	// calmEvery is the time between two readings of a member that has come back.
+	calmEvery = 200 * time.Millisecond
+	// calmWithin is how long they may differ: one that still takes writes never calms
+	// down.
+	calmWithin = 2 * time.Second
+)
 
 // catchUpWithin is how long a replica may take to apply the last writes.
 const catchUpWithin = 10 * time.Second
