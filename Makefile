@@ -6,7 +6,7 @@ GOLANGCI_LINT_VERSION := v2.15.0
 SCENARIO ?= scenarios/library/mysql-primary-loss.yaml
 LAB      ?= mysql
 
-.PHONY: help drill test build lint bench generate check-generated packages mysql8 llm kubernetes test-kubernetes clean
+.PHONY: help drill test build lint bench generate check-generated packages mysql8 llm kubernetes clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -14,13 +14,13 @@ help: ## Show what there is
 drill: packages build ## Run the main drill on real servers in a lab (SCENARIO=…, LAB=…)
 	bin/firedrill run $(SCENARIO) --lab $(LAB); code=$$?; bin/firedrill lab down $(LAB); exit $$code
 
-test: packages mysql8 llm build check-generated lint ## Everything that CI runs
+test: packages mysql8 llm kubernetes build check-generated lint ## Everything that CI runs
 	go vet ./...
 	go test -race -p 2 -timeout 40m $$(go list ./... | grep -v '^firedrill/cmd/firedrill$$')
 	go test -race -timeout 40m ./cmd/firedrill
 
 build: ## Build bin/firedrill
-	go build -o bin/firedrill ./cmd/firedrill
+	CGO_ENABLED=0 go build -trimpath -o bin/firedrill ./cmd/firedrill
 
 lint: .bin/golangci-lint-$(GOLANGCI_LINT_VERSION) ## Lint, formatting included
 	$< run ./...
@@ -46,10 +46,6 @@ llm: ## Fetch the gateway of the lab llm, if it is missing
 kubernetes: ## Build what the lab kubernetes runs, if it is missing (10 minutes)
 	lab/install.sh kubernetes-packages
 	lab/install.sh kubernetes
-
-test-kubernetes: kubernetes ## Test the lab kubernetes, on a real cluster
-	go vet -tags kubernetes ./lab
-	go test -race -tags kubernetes -timeout 20m -run Kubernetes ./lab
 
 # golangci-lint is built from its module, in a place of its own.
 .bin/golangci-lint-$(GOLANGCI_LINT_VERSION):

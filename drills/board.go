@@ -153,10 +153,12 @@ func (l *liveSeries) add(s timeline.Sample) {
 	l.lastBad = s
 }
 
-// gap takes a stretch in which the runner itself did not run.
-func (b *board) gap(from, to timeline.Offset) {
+// gap takes a stretch in which the runner itself did not run, or an agent (of).
+func (b *board) gap(of string, from, to timeline.Offset) {
 	for _, l := range b.series {
-		l.tracker.Gap(from, to)
+		if l.From == of {
+			l.tracker.Gap(from, to)
+		}
 	}
 }
 

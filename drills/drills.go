@@ -140,6 +140,12 @@ type LedgerKind interface {
 	ReadBack(ctx context.Context, c *topology.Component, runID string, from *topology.Member) iter.Seq2[ledger.ID, error]
 }
 
+// Overview is implemented by kinds of probes that look at a component as a whole, with
+// the eyes of its platform: they need no route to it.
+type Overview interface {
+	Overview()
+}
+
 // RequestKind is a ProbeKind that asks a model: its observations carry a Request.
 type RequestKind interface {
 	ProbeKind

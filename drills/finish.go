@@ -226,15 +226,15 @@ func (r *run) pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// sweep ends the sampling, fetches what was seen on the wire, removes
-// what the ledgers made on the servers, and lets go of the platforms.
+// sweep ends the sampling, fetches what was seen on the wire, removes the probe agents
+// and what the ledgers made on the servers, and lets go of the platforms.
 func (r *run) sweep(ctx context.Context) error {
 	r.stopSampling()
 	_ = r.ledgers.close() // unrecorded says so
 	r.collectExchanges(ctx)
 	var err error
 	for _, m := range slices.Backward(r.intents()) {
-		if !m.undone && m.Sort == sortLedger {
+		if !m.undone && (m.Sort == sortLedger || m.Sort == sortAgent) {
 			err = errors.Join(err, r.reverse(ctx, m, undoer{plugins: r.o.Plugins}))
 		}
 	}

@@ -20,6 +20,7 @@ const (
 	sortRoles  = "roles"  // a component whose roles must be whole again
 	sortFault  = "fault"
 	sortRemedy = "remedy" // a remediation step that is to be taken back
+	sortAgent  = "agent"  // a probe agent to be removed
 )
 
 // made is an intent of this run.
@@ -125,6 +126,8 @@ func (u undoer) undo(ctx context.Context, i journal.Intent) error {
 		return u.restore(ctx, i)
 	case sortLock:
 		return u.unlock(ctx, i)
+	case sortAgent:
+		return u.removeAgent(ctx, i)
 	}
 	return fmt.Errorf("undo %s: unknown sort of intent %q", i.Name, i.Sort)
 }

@@ -11,11 +11,13 @@ import (
 	"firedrill/drills/sampling"
 	"firedrill/drills/timeline"
 	"firedrill/drills/topology"
+	"firedrill/drills/vantage"
 )
 
 // probing is everything that looks at the system while the drill runs.
 type probing struct {
-	probes []Probe // by series
+	probes []Probe                   // by series; nil where an agent looks
+	agents map[string]*vantage.Agent // by timeline.Series.From
 	stop   context.CancelFunc
 	ended  sync.WaitGroup
 }
@@ -33,7 +35,14 @@ func (r *run) openProbes(ctx context.Context) error {
 		}
 		r.ledgers.add(p.Ledger, f)
 	}
+	if err := r.startAgents(ctx); err != nil {
+		return fmt.Errorf("%w: %w", ErrAborted, err)
+	}
 	for i, s := range r.d.Series {
+		if s.From != nil {
+			r.probe.probes = append(r.probe.probes, nil) // an agent has it
+			continue
+		}
 		p, err := r.openProbe(ctx, i, s)
 		if err != nil {
 			return fmt.Errorf("%w: open probe %s: %w", ErrAborted, r.d.Plan.Series[i].Name(), err)
@@ -55,6 +64,15 @@ func (r *run) lanes(ledger string) int {
 }
 
 func (r *run) openProbe(ctx context.Context, i int, s SeriesStep) (Probe, error) {
+	sub, err := r.subject(i, s)
+	if err != nil {
+		return nil, err
+	}
+	return s.Kind.Open(ctx, sub)
+}
+
+// subject is what a series looks at; its member is chosen now.
+func (r *run) subject(i int, s SeriesStep) (Subject, error) {
 	p := r.d.Plan.Series[i]
 	sub := Subject{
 		Component: s.Component, Address: p.Address, Client: Client(p.Client), Timeout: p.Timeout,
@@ -63,11 +81,11 @@ func (r *run) openProbe(ctx context.Context, i int, s SeriesStep) (Probe, error)
 	if s.Select != nil {
 		ms, err := s.Select.Choose(r.keep[s.Component.Name()], chance(r.o.Seed, len(r.d.Faults)+i))
 		if err != nil {
-			return nil, err
+			return sub, err
 		}
 		sub.Member, sub.Address = ms[0], ms[0].Address()
 	}
-	return s.Kind.Open(ctx, sub)
+	return sub, nil
 }
 
 // startSampling starts every series that samples from the start, and the watch
@@ -77,7 +95,7 @@ func (r *run) startSampling(ctx context.Context) {
 	ctx, r.probe.stop = context.WithCancel(context.WithoutCancel(ctx))
 	r.probe.ended.Go(func() {
 		sampling.Watch(ctx, r.clock, sampling.Beat, sampling.Pause, func(from, to timeline.Offset) {
-			r.board.gap(from, to)
+			r.board.gap("", from, to)
 			r.note(timeline.Gap{From: from, To: to})
 		})
 	})
@@ -86,9 +104,13 @@ func (r *run) startSampling(ctx context.Context) {
 	}
 	r.watchMembers(ctx)
 	for i, p := range r.d.Plan.Series {
-		s := sampling.Series{
+		var s Sampler = sampling.Series{
 			Index: i, Every: p.Every, Timeout: p.Timeout, Concurrency: p.Concurrency,
 			Phase: sampling.Spread(r.o.Seed, i, p.Every), Observer: moded{r.probe.probes[i], p.Mode, r.board},
+		}
+		if a := r.probe.agents[p.From]; a != nil {
+			s = a.Series(i)
+			r.switchSeries(ctx, a.Series(i), p.Mode)
 		}
 		r.probe.ended.Go(func() {
 			if err := s.Run(ctx, r.clock, r.take); err != nil {
@@ -120,6 +142,7 @@ func (r *run) stopSampling() {
 		}
 	}
 	r.probe.probes = nil
+	r.closeAgents()
 }
 
 // moded keeps a probe from looking in the phases that its mode leaves out.
@@ -138,7 +161,7 @@ var looksIn = map[string][]string{
 }
 
 // offMode is what a probe says in a phase that its mode leaves out.
-const offMode = "not sampled in this phase"
+const offMode = vantage.NotNow
 
 // Observe implements Probe.
 func (m moded) Observe(ctx context.Context) Observation {

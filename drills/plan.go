@@ -33,6 +33,8 @@ type SeriesStep struct {
 	Component *topology.Component
 	// Select chooses the member to look at; nil when it goes through Address.
 	Select *Selector
+	// From is where an agent looks from; nil where the runner itself does.
+	From *Vantage
 }
 
 // Selector chooses members of a component by what they are at a moment.

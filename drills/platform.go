@@ -56,6 +56,9 @@ func (d *Drill) Privileges(c *topology.Component) (all []topology.Privilege) {
 	}
 	for _, s := range d.Series {
 		add(s.Component, s.Kind)
+		if s.From != nil && s.From.Component == c {
+			all = append(all, agentPrivileges(c)...)
+		}
 	}
 	for _, s := range d.Remedies {
 		add(s.Target.Component, s.Remedy)
@@ -94,11 +97,13 @@ func (r *run) occupy(ctx context.Context, c *topology.Component) error {
 	return nil
 }
 
-// renew keeps a lock until ctx ends. A platform that does not answer is asked again;
-// a lock that somebody else has ends the drill.
+// renew keeps a lock until ctx ends. A platform that does not answer is asked again,
+// which is recorded: it may have been busy with more than the drill's fault. A lock
+// that somebody else has ends the drill.
 func (r *run) renew(ctx context.Context, c *topology.Component, p topology.Platform) {
 	tick := time.NewTicker(renewEvery)
 	defer tick.Stop()
+	away := false
 	for {
 		select {
 		case <-ctx.Done():
@@ -108,6 +113,15 @@ func (r *run) renew(ctx context.Context, c *topology.Component, p topology.Platf
 		within, cancel := context.WithTimeout(ctx, renewWithin)
 		err := p.Lock(within, r.o.RunID)
 		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil && !away:
+			r.note(timeline.PlatformAway{Component: c.Name(), Err: text(err)})
+		case err == nil && away:
+			r.note(timeline.PlatformBack{Component: c.Name()})
+		}
+		away = err != nil
 		if errors.Is(err, topology.ErrLocked) {
 			r.locks.mu.Lock()
 			r.locks.taken = fmt.Errorf("component %s: %w", c.Name(), err)

@@ -84,6 +84,9 @@ func (d *Drill) Components() []*topology.Component {
 	var used []*topology.Component
 	for _, s := range d.Series {
 		used = append(used, s.Component)
+		if s.From != nil {
+			used = append(used, s.From.Component)
+		}
 	}
 	for _, f := range d.Faults {
 		used = append(used, f.Target.Component)
@@ -146,6 +149,9 @@ func (r *run) baseline(ctx context.Context) error {
 	began := r.clock.Now()
 	if err := r.until(ctx, began+timeline.Offset(r.d.Plan.Baseline), func() bool { return false }); err != nil {
 		return err
+	}
+	if err := r.agentsLost(); err != nil {
+		return fmt.Errorf("%w: %w", ErrAborted, err)
 	}
 	if what := r.board.badSince(began); what != "" {
 		return fmt.Errorf("%w: the baseline did not hold before any fault: %s%s", ErrAborted, what, r.board.advice(began))

@@ -52,6 +52,11 @@ func PreviewOf(ctx context.Context, d *Drill, k topology.Kinds, seed uint64) (Pr
 			p.Steps = append(p.Steps, PreviewStep{What: "make ledger " + d.Plan.Series[i].Ledger, On: s.Component.Name(), Undo: u.Says})
 		}
 	}
+	agents, err := d.previewAgents()
+	if err != nil {
+		return p, fmt.Errorf("%w: %w", ErrAborted, err)
+	}
+	p.Steps = append(p.Steps, agents...)
 	for i, f := range d.Faults {
 		step, err := previewFault(ctx, d, i, f, states, seed)
 		if err != nil {

@@ -231,7 +231,11 @@ func recoverEarlier(ctx context.Context, o Options, topologyName string) error {
 		return err
 	}
 	for _, s := range left {
-		if _, err := Recover(ctx, o.Home, s.Path, o.Plugins, "the next run", false); err != nil {
+		rec, err := Recover(ctx, o.Home, s.Path, o.Plugins, "the next run", false)
+		if o.Recovered != nil && rec.RunID != "" {
+			o.Recovered(rec)
+		}
+		if err != nil {
 			return fmt.Errorf("recover run %s: %w", s.Header.RunID, err)
 		}
 	}

@@ -37,6 +37,9 @@ type Options struct {
 	Watchdog func(ctx context.Context, journalPath string) error
 	// Watcher may be nil.
 	Watcher Watcher
+	// Recovered is told of each earlier run that something was left of, once it was
+	// dealt with and before the drill begins. May be nil.
+	Recovered func(Recovery)
 	// Slack is what a fault's time to live exceeds its planned time by: for so long
 	// the watchdog leaves a runner that hangs alone. 0 is 30 s.
 	Slack time.Duration

@@ -20,6 +20,15 @@ func All(k topology.Kinds) kind.Catalogue[drills.Injector] {
 		kind.New("mysql-replication-stop", "Stops the receiver of MySQL or MariaDB replicas, so that they fall behind; undone by starting it again.", MySQLReplicationStopSpec{}, newMySQLReplicationStop),
 		kind.New("llm-fault", "Makes vendors of models fail the way they do, at the fault point in front of them; undone by passing everything on again.", llmFaultDefaults, newLLMFault(k)),
 		kind.New("http-fault", "Makes members that speak HTTP fail, at the fault point in front of them; undone by passing everything on again.", httpFaultDefaults, newHTTPFault(k)),
+		kind.New("pod-kill", "Deletes pods; their workload replaces them.", podKillDefaults, newPodKill),
+		kind.New("pod-evict", "Evicts pods, as far as disruption budgets allow; their workload replaces them.", PodEvictSpec{}, newPodEvict),
+		kind.New("node-drain", "Cordons nodes of Kubernetes and evicts their pods; undone by uncordoning them.", nodeDrainDefaults, newNodeDrain),
+		kind.New("node-cordon", "Makes nodes of Kubernetes take no new pods; undone by uncordoning them.", NodeCordonSpec{}, newNodeCordon),
+		kind.New("node-taint", "Puts a taint on nodes of Kubernetes; undone by removing it.", nodeTaintDefaults, newNodeTaint),
+		kind.New("workload-scale", "Gives a workload in Kubernetes another number of replicas; undone by scaling it back.", WorkloadScaleSpec{}, newWorkloadScale),
+		kind.New("network-policy-deny", "Cuts pods off by a NetworkPolicy; undone by deleting it.", networkPolicyDenyDefaults, newNetworkPolicyDeny),
+		kind.New("container-exec-kill", "Ends the main process of a container from inside; its kubelet starts it again.", containerExecKillDefaults, newContainerExecKill),
+		kind.New("chaos-mesh", "Makes a fault through Chaos Mesh, by a kind with its spec or by a shorthand; undone by deleting the object.", chaosMeshDefaults, newChaosMesh),
 		kind.New("exec", "Runs commands that make, undo and confirm a fault.", execDefaults, newExec),
 	)
 }

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	controltest.Main(m, map[string]controltest.Role{
 		"worker":    injectortest.Worker(kinds, injectors.All),
 		"systemctl": controltest.Systemctl(kinds.OpenControl), "faultpoint": faultPoint,
-	})
+	}, endCluster)
 }
 
 // start starts members, and has them end with the test.

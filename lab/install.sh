@@ -36,6 +36,7 @@ missing() {
 	# Docker's own packages bring these along, and exclude the distribution's.
 	if ! command -v containerd >/dev/null || ! command -v ctr >/dev/null; then echo containerd; fi
 	command -v runc >/dev/null || echo runc
+	command -v cc >/dev/null || echo gcc libc6-dev # the Chaos Mesh daemon is built with it
 }
 
 as_root() {
@@ -195,7 +196,7 @@ build_part() {
 		cp "$2"/shop/*.go "$new/src"
 		rm -f "$new"/src/*_test.go
 		printf 'module shop\n\ngo 1.26.0\n' >"$new/src/go.mod"
-		programs=shop/
+		programs=.
 	else
 		cp "$2/$3.mod" "$new/src/go.mod"
 		cp "$2/$3.sum" "$new/src/go.sum"
@@ -210,18 +211,21 @@ build_part() {
 			flags="$flags -X $package.gitVersion=v$version -X $package.gitMajor=${version%%.*} -X $package.gitMinor=${minor%%.*}"
 		done
 	fi
+	# All at once: while one program is linked, what another needs is compiled.
+	in_c='' others=''
 	for program in $programs; do
-		name=$(basename "${program%/v[0-9]*}")
-		[ "$program" != go.etcd.io/etcd/server/v3 ] || name=etcd
-		[ "$program" != shop/ ] || program=.
-		cgo=0
-		if [ "$name" = chaos-daemon ]; then # it speaks to a kernel module in C
-			command -v cc >/dev/null || { say "missing cc: apt-get install --no-install-recommends gcc libc6-dev"; exit 1; }
-			cgo=1
-		fi
-		say "building $name"
-		(cd "$new/src" && env CGO_ENABLED=$cgo GOWORK=off go build -trimpath -buildvcs=false -ldflags "$flags" -o "$new/bin/$name" "$program")
+		case $program in
+		*/chaos-daemon) in_c=$program ;; # it speaks to a kernel module in C
+		*) others="$others $program" ;;
+		esac
 	done
+	# shellcheck disable=SC2086 # a list of packages
+	build_programs 0 $others
+	if [ -n "$in_c" ]; then
+		command -v cc >/dev/null || { say "missing cc: apt-get install --no-install-recommends gcc libc6-dev"; exit 1; }
+		build_programs 1 "$in_c"
+	fi
+	[ ! -e "$new/bin/server" ] || mv "$new/bin/server" "$new/bin/etcd"
 	if [ "$3" = chaosmesh ]; then
 		# From the types that the controller is built with. The module's own manifests
 		# may be older: then the API server drops fields that the webhooks set, and each
@@ -234,6 +238,21 @@ build_part() {
 	rm -rf "$new/src"
 	chmod -R a+rX,u+w "$new"
 	mv -T "$new" "$to"
+}
+
+# Programs are named after the last part of their packages' paths. By the tags the
+# standard library is the same with and without C: else whatever uses the network, nearly
+# everything, would be compiled twice.
+build_programs() {
+	cgo=$1
+	shift
+	for program in "$@"; do
+		name=$(basename "${program%/v[0-9]*}")
+		case $name in server) name=etcd ;; .) name=shop ;; esac
+		say "building $name"
+	done
+	(cd "$new/src" && env CGO_ENABLED="$cgo" GOWORK=off go build -tags netgo,osusergo -trimpath -buildvcs=false \
+		-ldflags "$flags" -o "$new/bin/" "$@")
 }
 
 # The name of a part's directory; lab/kubebuild.go has the same.

@@ -45,7 +45,8 @@ func (k *kubernetes) keepAccess(ca *authority, admin identity) error {
 const askWithin = 10 * time.Second
 
 // call asks the API server as the administrator; a body is sent as it is, and an
-// answer is decoded into into, unless that is nil.
+// answer is decoded into into, unless that is nil. A patch in YAML is what somebody
+// applies, one in JSON is merged.
 func (k *kubernetes) call(ctx context.Context, method, path string, body []byte, into any) error {
 	token, err := k.secret(clusterSecret).Resolve()
 	if err != nil {
@@ -59,6 +60,9 @@ func (k *kubernetes) call(ctx context.Context, method, path string, body []byte,
 	switch method {
 	case http.MethodPatch:
 		req.Header.Set("Content-Type", "application/apply-patch+yaml")
+		if bytes.HasPrefix(body, []byte("{")) {
+			req.Header.Set("Content-Type", "application/merge-patch+json")
+		}
 	case http.MethodPost:
 		req.Header.Set("Content-Type", "application/json")
 	}

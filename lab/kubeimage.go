@@ -6,9 +6,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
-	"path/filepath"
+	"os/exec"
 	"runtime"
 )
 
@@ -21,71 +23,133 @@ const (
 
 // importImages hands a node its images; no registry is asked for any.
 func (k *kubernetes) importImages(ctx context.Context, n node) error {
-	ctr := []string{"ctr", "--address=" + k.containerdSocket(n), "--namespace=k8s.io"}
 	for ref, entry := range map[string]string{shopImage: "/shop", pauseImage: "/pause"} {
-		b, err := imageOf(k.program(shopPart, "shop"), ref, entry)
-		if err != nil {
+		i := image{ref: ref, entry: entry, files: []imageFile{{entry[1:], k.program(shopPart, "shop")}}}
+		if err := k.importImage(ctx, n, i); err != nil {
 			return err
-		}
-		path := filepath.Join(k.dirOf("containerd-"+n.zone), entry[1:]+".tar")
-		if err := os.WriteFile(path, b, 0o600); err != nil {
-			return err
-		}
-		err = run(ctx, append(ctr, "images", "import", "--snapshotter=overlayfs", path)...)
-		if err := os.Remove(path); err != nil {
-			return err
-		}
-		if err != nil {
-			return fmt.Errorf("import image on %s: %w", n.name, err)
 		}
 	}
 	return nil
 }
 
-// imageOf packs a static program into an image of one layer, in the format of
-// docker save. The same program gives the same bytes.
-func imageOf(program, ref, entry string) ([]byte, error) {
-	binary, err := os.ReadFile(program)
-	if err != nil {
-		return nil, err
+// importImage hands a node one image.
+func (k *kubernetes) importImage(ctx context.Context, n node, i image) error {
+	r, w := io.Pipe()
+	packed := make(chan error, 1)
+	go func() {
+		err := i.write(w)
+		w.CloseWithError(err)
+		packed <- err
+	}()
+	cmd := exec.CommandContext(ctx, "ctr", "--address="+k.containerdSocket(n), "--namespace=k8s.io",
+		"images", "import", "--snapshotter=overlayfs", "-")
+	cmd.Stdin = r
+	out, err := cmd.CombinedOutput()
+	r.Close() // who still writes learns that nobody reads
+	failed := <-packed
+	if err == nil {
+		return failed
 	}
-	layer, err := archive(file{entry[1:], 0o755, binary})
+	if failed != nil && !errors.Is(failed, io.ErrClosedPipe) {
+		err = failed
+	}
+	return fmt.Errorf("import image %s on %s: %w: %s", i.ref, n.name, err, lastLines(out))
+}
+
+// image is a container image of one layer.
+type image struct {
+	// ref is its name, entry the program that its containers run.
+	ref, entry string
+	// user is who they run it as, unless they say otherwise; "" is root.
+	user  string
+	files []imageFile
+}
+
+// imageFile is a file of an image, and where that is taken from.
+type imageFile struct{ name, from string }
+
+// write packs the image in the format of docker save. The same files give the same
+// bytes. A program can be large: it is read twice rather than held.
+func (i image) write(w io.Writer) error {
+	digest := sha256.New()
+	size, err := i.layer(digest)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	config, err := json.Marshal(map[string]any{
 		"architecture": runtime.GOARCH, "os": "linux", "created": "1970-01-01T00:00:00Z",
-		"config": map[string]any{"Entrypoint": []string{entry}},
-		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{fmt.Sprintf("sha256:%x", sha256.Sum256(layer))}},
+		"config": map[string]any{"Entrypoint": []string{i.entry}, "User": i.user},
+		"rootfs": map[string]any{"type": "layers", "diff_ids": []string{fmt.Sprintf("sha256:%x", digest.Sum(nil))}},
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	manifest, err := json.Marshal([]map[string]any{{
-		"Config": "config.json", "RepoTags": []string{ref}, "Layers": []string{"layer.tar"},
+		"Config": "config.json", "RepoTags": []string{i.ref}, "Layers": []string{"layer.tar"},
 	}})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return archive(file{"layer.tar", 0o644, layer}, file{"config.json", 0o644, config}, file{"manifest.json", 0o644, manifest})
-}
-
-type file struct {
-	name string
-	mode int64
-	text []byte
-}
-
-func archive(files ...file) ([]byte, error) {
-	var b bytes.Buffer
-	w := tar.NewWriter(&b)
-	for _, f := range files {
-		if err := w.WriteHeader(&tar.Header{Name: f.name, Mode: f.mode, Size: int64(len(f.text))}); err != nil {
-			return nil, err
-		}
-		if _, err := w.Write(f.text); err != nil {
-			return nil, err
+	t := tar.NewWriter(w)
+	if err := t.WriteHeader(&tar.Header{Name: "layer.tar", Mode: 0o644, Size: size}); err != nil {
+		return err
+	}
+	if _, err := i.layer(t); err != nil {
+		return err
+	}
+	for _, f := range []struct {
+		name string
+		text []byte
+	}{{"config.json", config}, {"manifest.json", manifest}} {
+		if err := addFile(t, f.name, 0o644, int64(len(f.text)), bytes.NewReader(f.text)); err != nil {
+			return err
 		}
 	}
-	return b.Bytes(), w.Close()
+	return t.Close()
+}
+
+// layer packs the files and returns how many bytes that made.
+func (i image) layer(w io.Writer) (size int64, err error) {
+	n := &counter{to: w}
+	t := tar.NewWriter(n)
+	for _, f := range i.files {
+		if err := addProgram(t, f); err != nil {
+			return 0, err
+		}
+	}
+	err = t.Close()
+	return n.size, err
+}
+
+func addProgram(t *tar.Writer, f imageFile) error {
+	in, err := os.Open(f.from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	info, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	return addFile(t, f.name, 0o755, info.Size(), in)
+}
+
+func addFile(t *tar.Writer, name string, mode, size int64, from io.Reader) error {
+	if err := t.WriteHeader(&tar.Header{Name: name, Mode: mode, Size: size}); err != nil {
+		return err
+	}
+	_, err := io.Copy(t, from)
+	return err
+}
+
+// counter counts what is written.
+type counter struct {
+	to   io.Writer
+	size int64
+}
+
+func (c *counter) Write(b []byte) (int, error) {
+	n, err := c.to.Write(b)
+	c.size += int64(n)
+	return n, err
 }

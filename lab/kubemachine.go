@@ -82,7 +82,9 @@ func routes(namespace string) error {
 
 // machine makes the mount namespace of a node: what Kubernetes, containerd, CNI and
 // Chaos Mesh write at fixed places is written below the node's own directory or to
-// memory, and no mount of theirs is seen outside.
+// memory, and no mount of theirs is seen outside. The settings of the kernel that a
+// kubelet changes and that no namespace has of its own are files to it: the host's
+// stay as they are.
 const machine = `set -e
 lab=$1 node=$2
 mount --make-rprivate /
@@ -96,6 +98,12 @@ rmdir /run/keep
 mount --bind "$node/kubelet" /var/lib/kubelet
 mount --bind "$node/log" /var/log
 mount --bind "$node/bin" /usr/local/bin
+for f in vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys kernel/keys/root_maxbytes; do
+	[ -e /proc/sys/$f ] || continue
+	mkdir -p "$node/sysctl/${f%/*}"
+	cat /proc/sys/$f >"$node/sysctl/$f"
+	mount --bind "$node/sysctl/$f" /proc/sys/$f
+done
 mount --make-rshared /
 `
 

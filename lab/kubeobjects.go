@@ -25,19 +25,27 @@ type workload struct {
 	Name string
 	// Replicas are wanted, Available must be left by evictions.
 	Replicas, Available int
+	// ClusterIP is the address of its Service.
+	ClusterIP string
 	// Args are those of the program shop, with commas.
 	Args string
-	// Readiness is how often a pod is asked whether it is ready, PreStop how long it
-	// goes on before it is told to end, both in seconds.
-	Readiness, PreStop int
+	// Readiness is how often a pod is asked whether it is ready (0: never), Delay how
+	// long not even once, PreStop how long it goes on before it is told to end, all in
+	// seconds.
+	Readiness, Delay, PreStop int
 }
 
-// workloads differ in how they come and go.
+// service is where clients of the workload connect to.
+func (w workload) service() string { return fmt.Sprintf("%s:%d", w.ClusterIP, servicePort) }
+
+// workloads differ in how they come and go. bare is sent requests before it listens,
+// as Kubernetes takes a pod that is never asked to be ready as soon as it runs.
 func workloads() []workload {
 	return []workload{
-		{Name: "api", Replicas: 3, Available: 2, Args: "-ready-after=500ms", Readiness: 1, PreStop: 2},
-		{Name: "worker", Replicas: 2, Available: 1, Args: "-ready-after=3s, -drain=2s", Readiness: 1},
-		{Name: "web", Replicas: 2, Available: 1, Args: "-abrupt", Readiness: 5},
+		{Name: "api", ClusterIP: kubeShop, Replicas: 3, Available: 2, Args: "-ready-after=500ms", Readiness: 1, PreStop: 2},
+		{Name: "worker", ClusterIP: kubeWorker, Replicas: 2, Available: 1, Args: "-ready-after=3s, -drain=2s", Readiness: 1},
+		{Name: "web", ClusterIP: kubeWeb, Replicas: 2, Available: 1, Args: "-abrupt", Readiness: 5, Delay: 3},
+		{Name: "bare", ClusterIP: kubeBare, Replicas: 2, Available: 1, Args: "-abrupt, -listen-after=2s"},
 	}
 }
 
@@ -95,7 +103,8 @@ func (k *kubernetes) installChaos(ctx context.Context) error {
 
 func (k *kubernetes) shopManifest() (string, error) {
 	return fill("shop.yaml", map[string]any{
-		"ClusterIP": kubeShop, "Workloads": workloads(), "Image": shopImage, "User": UserOf(podUser), "Served": k.served(),
+		"Workloads": workloads(), "Image": shopImage, "User": UserOf(podUser), "Served": k.served(),
+		"ServicePort": servicePort, "PodPort": podPort,
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -67,13 +68,13 @@ func TestObjectsHavePaths(t *testing.T) {
 func TestImagesAreReproducible(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "program")
 	require.NoError(t, os.WriteFile(program, []byte("text"), 0o600))
-	one, err := imageOf(program, shopImage, "/shop")
-	require.NoError(t, err)
-	two, err := imageOf(program, shopImage, "/shop")
-	require.NoError(t, err)
-	assert.Equal(t, one, two)
+	i := image{ref: shopImage, entry: "/shop", files: []imageFile{{"shop", program}}}
+	var one, two bytes.Buffer
+	require.NoError(t, i.write(&one))
+	require.NoError(t, i.write(&two))
+	assert.Equal(t, one.Bytes(), two.Bytes())
 	found := map[string]string{}
-	for r := tar.NewReader(bytes.NewReader(one)); ; {
+	for r := tar.NewReader(&one); ; {
 		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
 			break
@@ -120,4 +121,33 @@ func TestClusterKeepsTokensOutOfArguments(t *testing.T) {
 	for _, c := range s.Components {
 		assert.NotContains(t, string(c.With), "token")
 	}
+}
+
+// A program that is linked with libraries is packed with them and with what loads
+// them.
+func TestLibrariesArePacked(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	require.NoError(t, err)
+	files, err := linked(t.Context(), sh)
+	require.NoError(t, err)
+	loader, err := loaderOf(sh)
+	require.NoError(t, err)
+	require.NotEmpty(t, loader)
+	var names []string
+	for _, f := range files {
+		assert.FileExists(t, f.from)
+		assert.Equal(t, f.from, "/"+f.name)
+		names = append(names, f.from)
+	}
+	assert.Equal(t, loader, names[0])
+	assert.Contains(t, strings.Join(names, " "), "libc.")
+	_, err = linked(t.Context(), "install.sh")
+	assert.ErrorContains(t, err, "install.sh")
+}
+
+func TestOnlyAClusterTakesImages(t *testing.T) {
+	err := ImportFiredrill(t.Context(), t.TempDir(), "mysql", "")
+	assert.ErrorContains(t, err, "no cluster")
+	err = ImportFiredrill(t.Context(), t.TempDir(), "kubernetes", "")
+	assert.ErrorContains(t, err, "firedrill lab up kubernetes")
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -40,7 +41,7 @@ func (k *kubernetes) repair(ctx context.Context) error {
 		}
 	}
 	for _, n := range k.nodes {
-		if err := k.uncordon(ctx, n); err != nil {
+		if err := k.reopen(ctx, n); err != nil {
 			return err
 		}
 	}
@@ -52,16 +53,20 @@ func isGone(err error) bool {
 	return errors.As(err, &answer) && answer.code == http.StatusNotFound
 }
 
-// uncordon lets a node take pods. It may only just have registered.
-func (k *kubernetes) uncordon(ctx context.Context, n node) error {
-	var o struct{ Spec struct{ Unschedulable bool } }
+// reopen lets a node take every pod again. It may only just have registered.
+func (k *kubernetes) reopen(ctx context.Context, n node) error {
+	var o struct{ Spec nodeSpec }
 	path := "/api/v1/nodes/" + n.name
-	if err := k.call(ctx, http.MethodGet, path, nil, &o); err != nil || !o.Spec.Unschedulable {
+	if err := k.call(ctx, http.MethodGet, path, nil, &o); err != nil {
 		return nil //nolint:nilerr // settle waits for it
 	}
-	k.say("%s was cordoned: letting it take pods", n.name)
-	doc := fmt.Sprintf("apiVersion: v1\nkind: Node\nmetadata:\n  name: %s\nspec:\n  unschedulable: false\n", n.name)
-	return k.apply(ctx, doc)
+	tainted := slices.ContainsFunc(o.Spec.Taints, func(t struct{ Key string }) bool { return foreign(t.Key) })
+	if !o.Spec.Unschedulable && !tainted {
+		return nil
+	}
+	k.say("%s was cordoned or had a taint: letting it take pods", n.name)
+	// Kubernetes itself puts back those of its taints that are still due.
+	return k.call(ctx, http.MethodPatch, path, []byte(`{"spec":{"unschedulable":null,"taints":null}}`), nil)
 }
 
 // settleEvery is how often a cluster is looked at that is coming up: each look asks

@@ -18,8 +18,12 @@ const (
 	kubePods     = "10.61.%d.0/24"
 	kubeAllPods  = "10.61.16.0/20"
 	kubeServices = "10.61.128.0/20"
-	kubeFirst    = "10.61.128.1"  // the Service of the API server
-	kubeShop     = "10.61.128.80" // the Service of the workload api
+	kubeFirst    = "10.61.128.1" // the Service of the API server
+	// The Services of the workloads api, worker, web and bare.
+	kubeShop   = "10.61.128.80"
+	kubeWorker = "10.61.128.81"
+	kubeWeb    = "10.61.128.82"
+	kubeBare   = "10.61.128.83"
 )
 
 // The ports that processes of the cluster listen on.
@@ -32,12 +36,14 @@ const (
 	managerPort = 10257
 	schedPort   = 10259
 	daemonPort  = 31767
+	servicePort = 80   // of every workload's Service
+	podPort     = 8080 // of every workload's pods
 )
 
-func (kubernetesMake) port() int { return 80 }
+func (kubernetesMake) port() int { return servicePort }
 
-// route is where clients of the workload connect to.
-func (kubernetesMake) route() string { return kubeShop + ":80" }
+// route is where clients of the first workload connect to.
+func (kubernetesMake) route() string { return workloads()[0].service() }
 
 // kubernetes is a cluster of real Kubernetes components: a control plane in the
 // lab's network namespace, and nodes that have a network namespace and a mount
@@ -76,7 +82,7 @@ func (k *kubernetes) packages() map[string]string {
 		"conntrack": "conntrack", "ipset": "ipset", "iptables": "iptables", "nsenter": "util-linux", "unshare": "util-linux",
 	}
 	if !k.built() {
-		need["go"] = "golang (1.26 or newer)"
+		need["go"], need["cc"] = "golang (1.26 or newer)", "gcc libc6-dev"
 	}
 	return need
 }

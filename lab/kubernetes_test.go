@@ -1,5 +1,3 @@
-//go:build kubernetes
-
 package lab_test
 
 import (
@@ -12,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	osexec "os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,9 +19,14 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
+	"firedrill/drills/topology"
 	"firedrill/lab"
 	"firedrill/lab/labtest"
+	"firedrill/lab/labtest/fakekubelet"
 )
 
 // cluster is the lab kubernetes as its users know it.
@@ -101,15 +103,27 @@ type pod struct {
 	}
 	Spec   struct{ NodeName string }
 	Status struct {
-		PodIP      string
-		Conditions []struct{ Type, Status string }
+		PodIP, Phase string
+		Conditions   []struct {
+			Type, Status       string
+			LastTransitionTime time.Time
+		}
+		ContainerStatuses []struct {
+			State struct{ Running struct{ StartedAt time.Time } }
+		}
 	}
 }
 
-func (p pod) ready() bool {
-	return p.Metadata.DeletionTimestamp == "" && slices.ContainsFunc(p.Status.Conditions, func(c struct{ Type, Status string }) bool {
-		return c.Type == "Ready" && c.Status == "True"
-	})
+func (p pod) ready() bool { return p.Metadata.DeletionTimestamp == "" && !p.readySince().IsZero() }
+
+// readySince is the zero time of a pod that is not ready.
+func (p pod) readySince() time.Time {
+	for _, c := range p.Status.Conditions {
+		if c.Type == "Ready" && c.Status == "True" {
+			return c.LastTransitionTime
+		}
+	}
+	return time.Time{}
 }
 
 const pods = "/api/v1/namespaces/shop/pods"
@@ -154,67 +168,24 @@ func TestKubernetes(t *testing.T) {
 	c := upCluster(t)
 	t.Run("workloads", func(t *testing.T) { servesAndWritesDown(t, c) })
 	t.Run("logs and commands", func(t *testing.T) { showsLogs(t, c) })
+	t.Run("coming", func(t *testing.T) { comeAsTheyAre(t, c) })
+	t.Run("image", func(t *testing.T) { runsFiredrill(t, c) })
 	t.Run("killed pod", func(t *testing.T) { replacesPods(t, c) })
 	t.Run("budget", func(t *testing.T) { keepsBudgets(t, c) })
 	t.Run("PodChaos", func(t *testing.T) { killsThroughChaosMesh(t, c) })
 	t.Run("NetworkChaos", func(t *testing.T) { partitionsThroughChaosMesh(t, c) })
 	t.Run("webhooks", func(t *testing.T) { refusesNonsense(t, c) })
+	t.Run("many pods", func(t *testing.T) { holdsManyPods(t, c) })
 	t.Run("up again", func(t *testing.T) { repairs(t, c) })
+	id := filepath.Base(filepath.Dir(c.Members[0].Dir))
+	for _, what := range []string{"/kube-apiserver ", "containerd-shim", "process /shop ", "mount ", "/sys/fs/cgroup/", "/run/netns/"} {
+		assert.Contains(t, strings.Join(named(t, id), "\n"), what, "the test sees what there is")
+	}
 	require.NoError(t, lab.Down(t.Context(), c.home, c.Name))
 	nothingLeft(t, c.home, c.Status)
+	assert.Empty(t, named(t, id))
 	assert.Equal(t, before, traces(t))
 	require.NoError(t, lab.Down(t.Context(), c.home, c.Name), "a second down is fine")
-}
-
-// traces are what a cluster could leave on the host: mounts, interfaces, rules,
-// control groups, namespaces, processes, and files where Kubernetes and its like
-// write by default.
-func traces(t *testing.T) map[string][]string {
-	t.Helper()
-	found := map[string][]string{"rules": {nft(t)}}
-	mounts, err := os.ReadFile("/proc/self/mounts")
-	require.NoError(t, err)
-	for line := range strings.Lines(string(mounts)) {
-		if strings.Contains(line, "kubernetes") || strings.Contains(line, "overlay") {
-			found["mounts"] = append(found["mounts"], line)
-		}
-	}
-	links, err := os.ReadDir("/sys/class/net")
-	require.NoError(t, err)
-	for _, l := range links {
-		found["interfaces"] = append(found["interfaces"], l.Name())
-	}
-	for kind, patterns := range map[string][]string{
-		"control groups": {"/sys/fs/cgroup/firedrill*", "/sys/fs/cgroup/*/firedrill*", "/sys/fs/cgroup/*/kubepods*"},
-		"namespaces":     {"/run/netns/firedrill-kubernetes-*", "/run/netns/cni-*"},
-		"files": {
-			"/var/lib/kubelet*", "/var/lib/cni*", "/var/lib/containerd*", "/run/containerd*", "/var/log/pods*", "/var/log/containers*",
-			"/usr/libexec/kubernetes*", "/opt/containerd*", "/etc/kubernetes*", "/etc/cni*", "/usr/local/bin/nsexec", "/run/xtables.lock",
-			"/var/lib/firedrill/kubernetes-*",
-		},
-	} {
-		for _, p := range patterns {
-			paths, err := filepath.Glob(p)
-			require.NoError(t, err)
-			found[kind] = append(found[kind], paths...)
-		}
-	}
-	out, err := osexec.CommandContext(t.Context(), "ps", "-eo", "stat=,comm=").Output()
-	require.NoError(t, err)
-	for line := range strings.Lines(string(out)) {
-		state, name, _ := strings.Cut(strings.TrimSpace(line), " ")
-		if strings.HasPrefix(state, "Z") {
-			continue // has ended; its parent, the machine's first process, is to know
-		}
-		name = strings.TrimSpace(name)
-		for _, prefix := range []string{"containerd", "kube", "etcd", "runc", "chaos-", "shop", "pause"} {
-			if strings.HasPrefix(name, prefix) {
-				found["processes"] = append(found["processes"], name)
-				break
-			}
-		}
-	}
-	return found
 }
 
 // servesAndWritesDown: every pod answers through the Service, from both zones, and
@@ -240,8 +211,28 @@ func servesAndWritesDown(t *testing.T, c *cluster) {
 		require.NoError(t, err)
 		assert.Contains(t, string(b), `"id":"`+id+`"`)
 	}
-	assert.Len(t, c.ready(t, "worker"), 2)
-	assert.Len(t, c.ready(t, "web"), 2)
+	top := c.topology(t)
+	for _, app := range lab.ClusterComponents()[1:] {
+		assert.Len(t, c.ready(t, app), 2)
+		i := slices.IndexFunc(top.Routes, func(r topology.RouteSpec) bool { return r.Name == lab.ClusterRoute(app) })
+		require.GreaterOrEqual(t, i, 0, app)
+		by, err := c.ask(t, top.Routes[i].Address, "", 5*time.Second)
+		require.NoError(t, err)
+		assert.Contains(t, by, app+"-", "the Service of %s", app)
+	}
+}
+
+// topology reads the file that drills are given.
+func (c *cluster) topology(t *testing.T) topology.Spec {
+	t.Helper()
+	b, err := os.ReadFile(c.Topology)
+	require.NoError(t, err)
+	b, err = yaml.YAMLToJSON(b)
+	require.NoError(t, err)
+	var f topology.File
+	require.NoError(t, json.Unmarshal(b, &f))
+	assert.Equal(t, c.Namespace, f.Spec.Network.Namespace)
+	return f.Spec
 }
 
 // showsLogs: the API server reaches the kubelets.
@@ -249,31 +240,105 @@ func showsLogs(t *testing.T, c *cluster) {
 	for _, p := range c.ready(t, "api") {
 		_, err := c.ask(t, p.Status.PodIP+":8080", "for the log", 5*time.Second)
 		require.NoError(t, err, "a pod is reached at its own address")
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.server+pods+"/"+p.Metadata.Name+"/log", nil)
-		require.NoError(t, err)
-		req.Header.Set("Authorization", "Bearer "+c.token)
-		resp, err := c.api.Do(req)
-		require.NoError(t, err)
-		text, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		require.NoError(t, err)
-		assert.Contains(t, string(text), "for the log")
+		assert.Contains(t, c.log(t, p.Metadata.Name), "for the log")
 	}
+}
+
+func (c *cluster) log(t *testing.T, pod string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.server+pods+"/"+pod+"/log", nil)
+	require.NoError(t, err)
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	resp, err := c.api.Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return string(text)
 }
 
 func replacesPods(t *testing.T, c *cluster) {
 	victim := c.ready(t, "api")[0]
-	c.call(t, http.MethodDelete, pods+"/"+victim.Metadata.Name+"?gracePeriodSeconds=0", nil, new(any))
+	c.kill(t, victim)
 	c.replaced(t, victim)
 }
 
-// replaced waits until another pod has taken a pod's place.
+func (c *cluster) kill(t *testing.T, p pod) {
+	t.Helper()
+	c.call(t, http.MethodDelete, pods+"/"+p.Metadata.Name+"?gracePeriodSeconds=0", nil, new(any))
+}
+
+// replaced waits until another pod of api has taken a pod's place.
 func (c *cluster) replaced(t *testing.T, victim pod) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		now := c.ready(t, "api")
 		return len(now) == 3 && !slices.ContainsFunc(now, func(p pod) bool { return p.Metadata.UID == victim.Metadata.UID })
 	}, soon, every, "%s is replaced", victim.Metadata.Name)
+}
+
+// comeAsTheyAre: web is not asked for a while whether it is ready, though it answers;
+// bare is never asked, and is ready before it answers.
+func comeAsTheyAre(t *testing.T, c *cluster) {
+	web := c.newcomer(t, "web")
+	late := web.readySince().Sub(web.Status.ContainerStatuses[0].State.Running.StartedAt)
+	assert.GreaterOrEqual(t, late, 2*time.Second, "3 s; Kubernetes' times have no fractions")
+	answers := func(p pod) bool {
+		_, err := c.ask(t, p.Status.PodIP+":8080", "", time.Second)
+		return err == nil
+	}
+	// On a busy machine a test may come too late to see it.
+	seen := false
+	for i := 0; i < 5 && !seen; i++ {
+		bare := c.newcomer(t, "bare")
+		seen = !answers(bare)
+		require.Eventually(t, func() bool { return answers(bare) }, soon, every)
+	}
+	assert.True(t, seen, "a pod of bare is ready and does not answer")
+}
+
+// newcomer kills a pod and returns the one that takes its place, once it is ready.
+func (c *cluster) newcomer(t *testing.T, app string) (p pod) {
+	t.Helper()
+	before := c.ready(t, app)
+	c.kill(t, before[0])
+	require.Eventually(t, func() bool {
+		for _, p = range c.ready(t, app) {
+			if !slices.ContainsFunc(before, func(b pod) bool { return b.Metadata.UID == p.Metadata.UID }) {
+				return true
+			}
+		}
+		return false
+	}, soon, 50*time.Millisecond, "a pod of %s is replaced", app)
+	return p
+}
+
+// runsFiredrill: pods on each node run firedrill itself, and not as root.
+func runsFiredrill(t *testing.T, c *cluster) {
+	for range 2 { // the second time nothing is packed
+		program, start := built.path(t), time.Now()
+		require.NoError(t, lab.ImportFiredrill(t.Context(), c.home, c.Name, program))
+		t.Logf("import took %s", time.Since(start).Round(time.Millisecond))
+	}
+	for _, node := range []string{"node-a", "node-b"} {
+		name := "firedrill-" + node
+		c.call(t, http.MethodPost, pods, map[string]any{
+			"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{"name": name}, "spec": map[string]any{
+				"nodeName": node, "restartPolicy": "Never", "securityContext": map[string]any{"runAsNonRoot": true},
+				"containers": []map[string]any{{
+					"name": "firedrill", "image": lab.FiredrillImage, "imagePullPolicy": "Never", "args": []string{"lab", "list"},
+				}},
+			},
+		}, new(any))
+		require.Eventually(t, func() bool {
+			var p pod
+			c.call(t, http.MethodGet, pods+"/"+name, nil, &p)
+			require.NotEqual(t, "Failed", p.Status.Phase)
+			return p.Status.Phase == "Succeeded"
+		}, soon, every, "%s ends", name)
+		assert.Contains(t, c.log(t, name), "kubernetes")
+		c.call(t, http.MethodDelete, pods+"/"+name+"?gracePeriodSeconds=0", nil, new(any))
+	}
 }
 
 // keepsBudgets: the second eviction would leave fewer pods than the budget says.
@@ -353,6 +418,26 @@ func partitionsThroughChaosMesh(t *testing.T, c *cluster) {
 	}
 }
 
+// holdsManyPods: fake nodes run pods, and the lab's own workloads stay where they are.
+func holdsManyPods(t *testing.T, c *cluster) {
+	start := time.Now()
+	client := fakekubelet.Client(t, c.Status)
+	fakekubelet.Start(t, client, "scale", 5).Pods(t, "many", 250)
+	t.Logf("250 pods took %s", time.Since(start).Round(time.Millisecond))
+	many := client.CoreV1().Pods("scale")
+	require.NoError(t, many.Delete(t.Context(), "many-7", metav1.DeleteOptions{}), "with its grace")
+	require.Eventually(t, func() bool {
+		_, err := many.Get(t.Context(), "many-7", metav1.GetOptions{})
+		return apierrors.IsNotFound(err)
+	}, soon, every)
+	p, err := many.Get(t.Context(), "many-8", metav1.GetOptions{})
+	require.NoError(t, err)
+	assert.NotEmpty(t, p.Status.PodIP)
+	assert.True(t, p.Status.ContainerStatuses[0].Ready)
+	st := status(t, c.home, c.Name)
+	assert.Equal(t, lab.Healthy, st.State, st.Problems)
+}
+
 // refusesNonsense: the webhooks of Chaos Mesh are asked.
 func refusesNonsense(t *testing.T, c *cluster) {
 	code := c.call(t, http.MethodPost, chaos+"/podchaos", map[string]any{
@@ -366,10 +451,16 @@ func refusesNonsense(t *testing.T, c *cluster) {
 func repairs(t *testing.T, c *cluster) {
 	require.Eventually(t, func() bool { return status(t, c.home, c.Name).State == lab.Healthy }, soon, every)
 	before := status(t, c.home, c.Name)
-	assert.Equal(t, before, up(t, c.home, c.Name), "a second up changes nothing")
+	assert.Equal(t, before, upAgain(t, c.home, c.Name), "a second up changes nothing")
 	victims := []string{"etcd", "kube-apiserver", "kubelet-b", "containerd-a", "chaos-controller-manager"}
 	all := func(st lab.Status) []lab.MemberStatus { return slices.Concat(st.Members, st.Services) }
 	killed := func(m lab.MemberStatus) bool { return slices.Contains(victims, filepath.Base(m.Dir)) }
+	_, err := fakekubelet.Client(t, c.Status).CoreV1().Nodes().Patch(t.Context(), "node-a", types.MergePatchType,
+		[]byte(`{"spec":{"unschedulable":true,"taints":[{"key":"example.com/drill","effect":"NoSchedule"}]}}`), metav1.PatchOptions{})
+	require.NoError(t, err)
+	said := strings.Join(status(t, c.home, c.Name).Problems, "\n")
+	assert.Contains(t, said, "node-a takes no pods")
+	assert.Contains(t, said, "example.com/drill")
 	for _, m := range all(before) {
 		if killed(m) {
 			kill(t, m.PID)
@@ -379,7 +470,7 @@ func repairs(t *testing.T, c *cluster) {
 		said := strings.Join(status(t, c.home, c.Name).Problems, "\n")
 		return !slices.ContainsFunc(victims, func(v string) bool { return !strings.Contains(said, v+" does not run") })
 	}, soon, every, "it shows")
-	after := up(t, c.home, c.Name)
+	after := upAgain(t, c.home, c.Name)
 	require.Equal(t, lab.Healthy, after.State, after.Problems)
 	for i, m := range all(after) {
 		if filepath.Base(m.Dir) == "kube-controller-manager" || filepath.Base(m.Dir) == "kube-scheduler" {
@@ -387,6 +478,6 @@ func repairs(t *testing.T, c *cluster) {
 		}
 		assert.Equal(t, !killed(m), m.PID == all(before)[i].PID, "only what was killed is started again: %s", m.Name)
 	}
-	_, err := c.ask(t, c.Route, "", 5*time.Second)
+	_, err = c.ask(t, c.Route, "", 5*time.Second)
 	assert.NoError(t, err)
 }

@@ -22,7 +22,7 @@ func (k *kubernetes) look(ctx context.Context, st *Status) {
 	for _, path := range k.faults(ctx) {
 		st.problem("fault %s is there", path)
 	}
-	k.lookAtService(ctx, st)
+	k.lookAtServices(ctx, st)
 }
 
 func (k *kubernetes) lookAtProcesses(ctx context.Context, st *Status) {
@@ -61,11 +61,21 @@ type condition struct {
 	Type, Status, Reason, Message string
 }
 
+// nodeSpec is what keeps pods away from a node.
+type nodeSpec struct {
+	Unschedulable bool
+	Taints        []struct{ Key string }
+}
+
+// foreign tells whether a taint is not one of those that Kubernetes gives and takes
+// by itself.
+func foreign(taint string) bool { return !strings.HasPrefix(taint, "node.kubernetes.io/") }
+
 func (k *kubernetes) lookAtNodes(ctx context.Context, st *Status) {
 	var list struct {
 		Items []struct {
 			object
-			Spec   struct{ Unschedulable bool }
+			Spec   nodeSpec
 			Status struct{ Conditions []condition }
 		}
 	}
@@ -84,6 +94,11 @@ func (k *kubernetes) lookAtNodes(ctx context.Context, st *Status) {
 			}
 			if n.Metadata.Name == m.Name && n.Spec.Unschedulable {
 				st.problem("%s takes no pods: it is cordoned", m.Name)
+			}
+			for _, t := range n.Spec.Taints {
+				if n.Metadata.Name == m.Name && foreign(t.Key) {
+					st.problem("%s does not take every pod: it has the taint %s", m.Name, t.Key)
+				}
 			}
 		}
 		if ready.Status != "True" {
@@ -142,33 +157,57 @@ func (k *kubernetes) faults(ctx context.Context) (paths []string) {
 	return paths
 }
 
-// lookAtService asks through the Service as clients do, and for the pods behind it.
-func (k *kubernetes) lookAtService(ctx context.Context, st *Status) {
-	asked, cancel := context.WithTimeoutCause(ctx, routeWithin, fmt.Errorf("no answer within %s", routeWithin))
-	defer cancel()
-	if err := k.answers(asked, k.namespace, "http://"+k.Route+"/"); err != nil {
-		st.problem("route %s: %v", k.Route, err)
-		return
+// endpointSlice is a part of the pods behind a Service.
+type endpointSlice struct {
+	Metadata  struct{ Labels map[string]string }
+	Endpoints []struct {
+		Addresses  []string
+		Conditions struct{ Ready bool }
+		TargetRef  struct{ Name string }
 	}
-	var list struct {
-		Items []struct {
-			Endpoints []struct {
-				Conditions struct{ Ready bool }
-				TargetRef  struct{ Name string }
-			}
-		}
-	}
-	path := "/apis/discovery.k8s.io/v1/namespaces/" + ShopNamespace + "/endpointslices?labelSelector=kubernetes.io/service-name%3Dapi"
-	if err := k.call(ctx, http.MethodGet, path, nil, &list); err != nil {
+}
+
+// lookAtServices asks through each Service as clients do, and each pod behind it: one
+// that is never asked whether it is ready may be there and not listen.
+func (k *kubernetes) lookAtServices(ctx context.Context, st *Status) {
+	var list struct{ Items []endpointSlice }
+	if err := k.call(ctx, http.MethodGet, "/apis/discovery.k8s.io/v1/namespaces/"+ShopNamespace+"/endpointslices", nil, &list); err != nil {
 		st.problem("endpoints: %v", err)
 		return
 	}
+	var names, urls []string
+	for _, w := range workloads() {
+		names, urls = append(names, "service "+w.Name), append(urls, "http://"+w.service()+"/healthz")
+	}
 	for _, slice := range list.Items {
 		for _, e := range slice.Endpoints {
-			if e.Conditions.Ready {
+			if !e.Conditions.Ready || len(e.Addresses) == 0 {
+				continue
+			}
+			names = append(names, "pod "+e.TargetRef.Name)
+			urls = append(urls, fmt.Sprintf("http://%s:%d/healthz", e.Addresses[0], podPort))
+			if slice.Metadata.Labels["kubernetes.io/service-name"] == workloads()[0].Name {
 				st.LeadsTo = append(st.LeadsTo, e.TargetRef.Name)
 			}
 		}
 	}
 	slices.Sort(st.LeadsTo)
+	for i, err := range k.ask(ctx, urls) {
+		if err != nil {
+			st.problem("%s: %v", names[i], err)
+		}
+	}
+}
+
+// ask asks from where clients stand, all at once.
+func (k *kubernetes) ask(ctx context.Context, urls []string) []error {
+	ctx, cancel := context.WithTimeoutCause(ctx, routeWithin, fmt.Errorf("no answer within %s", routeWithin))
+	defer cancel()
+	said := make([]error, len(urls))
+	var wg sync.WaitGroup
+	for i, url := range urls {
+		wg.Go(func() { said[i] = k.answers(ctx, k.namespace, url) })
+	}
+	wg.Wait()
+	return said
 }

@@ -23,6 +23,12 @@ import (
 func up(t *testing.T, home, name string) lab.Status {
 	t.Helper()
 	t.Cleanup(func() { assert.NoError(t, lab.Down(context.Background(), home, name)) })
+	return upAgain(t, home, name)
+}
+
+// upAgain does so with a lab that somebody else takes down.
+func upAgain(t *testing.T, home, name string) lab.Status {
+	t.Helper()
 	start := time.Now()
 	path, err := lab.Up(t.Context(), home, name, func(line string) { t.Log(line) })
 	require.NoError(t, err)

@@ -27,6 +27,8 @@ func All() kind.Catalogue[drills.ProbeKind] {
 			MySQLWriteSpec{Table: defaultTable}, newMySQLWrite),
 		kind.New("mysql-replication", "Asks the members of a MySQL or MariaDB component whether they replicate and how far they are behind.",
 			MySQLReplicationSpec{MaxLag: spec.Duration(5 * time.Second)}, newMySQLReplication),
+		kind.New("kubernetes", "Asks the API server whether enough pods of a component are ready, and whether its endpoints and disruption budgets are as they should be.",
+			KubernetesSpec{}, newKubernetes),
 		kind.New("llm-chat", "Asks a model for an answer, streamed or not: when it begins and stalls, whether it is whole and right, who gave it.", defaultLLMChat(), newLLMChat),
 		kind.New("llm-embedding", "Asks a model for an embedding, and whether it has the dimension and lies where it lay before.", defaultLLMEmbedding(), newLLMEmbedding),
 		kind.New("llm-rerank", "Asks a model which of several documents fits a query best.", defaultLLMRerank(), newLLMRerank),

@@ -2,6 +2,7 @@ package probes
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -25,6 +26,17 @@ type httpKind struct {
 
 // Clients returns fresh and pooled.
 func (*httpKind) Clients() []drills.Client { return []drills.Client{drills.Fresh, drills.Pooled} }
+
+// Portable implements drills.Portable: secrets and files are the runner's alone.
+func (k *httpKind) Portable() error {
+	if len(k.spec.SecretHeaders) > 0 {
+		return errors.New("with.secretHeaders: a secret is not sent to other hosts: use headers, or look from the runner")
+	}
+	if k.spec.TLS.CAFile != "" {
+		return errors.New("with.tls.caFile: the file is not there: trust the system's certificates (of the agent's image), or use insecure")
+	}
+	return nil
+}
 
 // Open makes the probe; it reads secrets and certificates and contacts nothing.
 func (k *httpKind) Open(_ context.Context, s drills.Subject) (drills.Probe, error) {

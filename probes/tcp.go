@@ -53,6 +53,9 @@ func (k *tcp) Clients() []drills.Client {
 	return []drills.Client{drills.Fresh}
 }
 
+// Portable implements drills.Portable.
+func (*tcp) Portable() error { return nil }
+
 // Open makes the probe; it contacts nothing.
 func (k *tcp) Open(_ context.Context, s drills.Subject) (drills.Probe, error) {
 	if err := supports(k.Clients(), s.Client); err != nil {

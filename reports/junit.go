@@ -134,6 +134,7 @@ func junitFaults(r verdict.Result) junit.Testsuite {
 		}
 		s.AddTestcase(c)
 	}
+	junitLosses(&s, r)
 	return s
 }
 

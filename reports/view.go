@@ -22,6 +22,7 @@ type page struct {
 	// MoreOutages is how many shorter ones are not listed.
 	MoreOutages int
 	Waterfall   waterfall
+	Losses      lossesView
 	Ledgers     []ledgerView
 	Requests    []requestsView
 	Done        []deed
@@ -44,7 +45,7 @@ func newPage(r verdict.Result) page {
 	all, more := outages(r, z)
 	return page{
 		R: r, Verdict: verdictWord(r.Verdict), Sentence: sentence(r), Meta: meta(r), Objectives: objectives(r), Shares: slices.ContainsFunc(r.Objectives, isShare), HealedBy: healed,
-		Outages: all, MoreOutages: more, Waterfall: newWaterfall(r), Ledgers: ledgers(r, z), Requests: requests(r), Done: deeds(r, z),
+		Outages: all, MoreOutages: more, Waterfall: newWaterfall(r), Losses: newLosses(r), Ledgers: ledgers(r, z), Requests: requests(r), Done: deeds(r, z),
 		Checks: checks(r), Probes: probes(r), Evidence: evidence(r), Timeline: newTimeline(r),
 	}
 }

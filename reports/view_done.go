@@ -102,12 +102,13 @@ func remedyDeeds(m verdict.RemedyResult, z time.Time) []deed {
 func rejoinDeed(j verdict.RejoinResult, models bool) deed {
 	d := deed{Kind: "rejoin", What: j.Component, At: "–", t: 2e17, Took: si.Duration(j.Took), How: "every member back under one primary"}
 	first, others := "primary ", "following: "
-	if models {
+	roleless := j.Primary == "" && len(j.Replicas) == 0 // pods that are all alike
+	if models || roleless {
 		d.How, first, others = "every member answers", "first in order: ", "then "
 	}
 	d.On = strings.Join(j.Replicas, ", ")
 	d.Result = first + dash(j.Primary)
-	if models && j.Primary == "" {
+	if (models || roleless) && j.Primary == "" {
 		d.Result = "back" // none is before another
 	}
 	if len(j.Replicas) > 0 {

@@ -42,8 +42,11 @@ func (c *compiler) probe(i int, p Probe, k drills.ProbeKind) {
 	if asks, ok := k.(drills.RequestKind); ok {
 		series.Op = asks.Op()
 	}
-	step := drills.SeriesStep{Kind: k}
+	step := drills.SeriesStep{Kind: k, With: p.With}
 	if !c.subject(i, p, &series, &step) {
+		return
+	}
+	if p.From != nil && !c.from(i, p, k, &series, &step) {
 		return
 	}
 	if c.ledgers[p.Name] {

@@ -46,6 +46,14 @@ func (c *compiler) oneMember(n *node, sel *drills.Selector, series *timeline.Ser
 	if len(of.Routes) > 0 {
 		return false // route has said why none fits
 	}
+	if _, ok := step.Kind.(drills.Overview); ok {
+		series.Via = of.Name()
+		return true
+	}
+	if of.Found() {
+		c.problem(n.at("target"), "no route leads to component %s: add one to the topology", of.Name())
+		return false
+	}
 	if len(of.Members) > 1 {
 		c.problem(n.at("target"), "no route leads to component %s: add one to the topology, or say which member to look at with role, site or member", of.Name())
 		return false

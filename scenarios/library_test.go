@@ -70,6 +70,7 @@ var fits = map[string]struct{ topologies, objectives []string }{
 		[]string{"testdata/good/lab-topology.yaml", "library/topology.yaml"},
 		[]string{"orders-db rto", "orders-db rpo"},
 	},
+	"pod": {[]string{"library/topology-kubernetes.yaml"}, []string{"api rto"}},
 	"llm": {
 		[]string{"library/topology-llm.yaml"},
 		[]string{

@@ -111,6 +111,9 @@ type Probe struct {
 	Route string `json:"route,omitempty"`
 	// Address is host:port, for what no component covers.
 	Address string `json:"address,omitempty"`
+	// From is where the probe looks from, if not from where the runner is: a probe
+	// agent is started there.
+	From *From `json:"from,omitempty"`
 	// Every is the time from one sample to the next.
 	Every spec.Duration `json:"every,omitempty"`
 	// Timeout is when a sample without an answer counts as failed.
@@ -127,6 +130,17 @@ type Probe struct {
 	Ledger string `json:"ledger,omitempty"`
 	// With are the parameters of the kind.
 	With json.RawMessage `json:"with,omitempty"`
+}
+
+// From is a place in a cluster where a probe agent is started.
+type From struct {
+	// Component is the one of kind kubernetes in whose cluster the agent is started;
+	// the topology file gives it with.agent. Default: the probe's target.
+	Component string `json:"component,omitempty"`
+	// Zone is the zone that the agent is in (topology.kubernetes.io/zone).
+	Zone string `json:"zone,omitempty"`
+	// Node is the node that the agent is on.
+	Node string `json:"node,omitempty"`
 }
 
 // Fault is one thing that goes wrong.

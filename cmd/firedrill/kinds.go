@@ -15,16 +15,33 @@ import (
 
 func newKinds() *cobra.Command {
 	var output string
+	var rbac rbacFlags
 	c := &cobra.Command{
-		Use:   "kinds [KIND]",
+		Use:   "kinds [KIND | --rbac SCENARIO...]",
 		Short: "List the kinds of probes, faults, remedies, components, controls and routes",
 		Long: `kinds lists everything that scenario and topology files can name as kind. With
-a name it shows what that kind takes under "with".`,
+a name it shows what that kind takes under "with".
+
+With --rbac it prints Kubernetes manifests instead: a ServiceAccount, and the roles
+that give it what the named scenarios need on a topology, and no more. Nothing is
+applied, and no cluster is asked.`,
 		Example: `  firedrill kinds
   firedrill kinds process-kill
-  firedrill kinds -o json`,
-		Args: cobra.MaximumNArgs(1),
+  firedrill kinds -o json
+  firedrill kinds --rbac pod-kill --topology production.yaml > rbac.yaml`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if rbac.wanted {
+				return cobra.MinimumNArgs(1)(cmd, args)
+			}
+			return cobra.MaximumNArgs(1)(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if rbac.wanted {
+				return rbac.print(cmd, args)
+			}
+			if err := rbac.idle(cmd); err != nil {
+				return err
+			}
 			if output != "" && output != "json" {
 				return fmt.Errorf("output format %q: want json", output)
 			}
@@ -43,6 +60,7 @@ a name it shows what that kind takes under "with".`,
 		},
 	}
 	c.Flags().StringVarP(&output, "output", "o", "", "output format: json")
+	rbac.register(c)
 	return c
 }
 

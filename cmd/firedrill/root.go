@@ -136,7 +136,7 @@ Exit codes: 0 objectives met, everything put back; 1 an objective missed;
 	}
 	root.AddCommand(
 		newInit(), newValidate(), newPlan(), newRun(h), newRecover(), newWatchdog(),
-		newReport(), newVerify(), newLab(home), newKinds(), newSchema(), newFaultPoint(),
+		newReport(), newVerify(), newLab(home), newKinds(), newSchema(), newFaultPoint(), newAgent(),
 	)
 	return root
 }

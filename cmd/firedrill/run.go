@@ -82,6 +82,9 @@ func (f *runFlags) run(cmd *cobra.Command, args []string, h *hooks) error {
 			return err
 		}
 	}
+	if err := f.bringAgents(cmd.Context(), drillsToRun); err != nil {
+		return err
+	}
 	if err := enter(drillsToRun[0].Topology); err != nil {
 		return err
 	}
@@ -152,6 +155,10 @@ func (f *runFlags) once(cmd *cobra.Command, d *drills.Drill, dir, id string, see
 		Home: home(), Dir: dir, RunID: id, Seed: seed, Version: version(), Operator: operator(),
 		Plugins: plugins(), Watcher: view, Hurry: hurry,
 		Watchdog: func(ctx context.Context, journal string) error { return startWatchdog(ctx, journal, dir) },
+		Recovered: func(rec drills.Recovery) {
+			printRecovery(cmd.ErrOrStderr(), rec)
+			_ = render(rec.RunDir) // `firedrill report` does it again
+		},
 	}
 	if h != nil {
 		o.AfterJournal, o.Slack = h.afterJournal, h.slack

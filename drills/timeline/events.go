@@ -60,6 +60,11 @@ const (
 	// MemberEcho is a change that the runner itself made, to learn how late it is
 	// told: its Lag is from the call to the watch.
 	MemberEcho = "echo"
+	// MemberSilence is when the platform stops to tell, and Detail says why: what
+	// happens from then on is told late. MemberHeard is when it tells again; its Lag is
+	// how long it may not have told. Neither names a member.
+	MemberSilence = "silence"
+	MemberHeard   = "heard"
 )
 
 // How a fault's revert can end.
@@ -111,6 +116,16 @@ type (
 		Stamp *time.Time `json:"stamp,omitempty"`
 		// Lag is how late it was told, where that is known.
 		Lag time.Duration `json:"lag_ns,omitempty"`
+	}
+	// PlatformAway says that the platform of a component did not answer the runner, and
+	// PlatformBack that it does again.
+	PlatformAway struct {
+		Component string `json:"component"`
+		Err       string `json:"error"`
+	}
+	// PlatformBack ends what PlatformAway began.
+	PlatformBack struct {
+		Component string `json:"component"`
 	}
 	// Journaled says that an intent is durable; the deed comes after it.
 	Journaled struct {
@@ -188,6 +203,27 @@ type (
 	Gap struct {
 		From Offset `json:"from"`
 		To   Offset `json:"to"`
+		// Of is the Series.From of an agent that did not run; "" is the runner.
+		Of string `json:"of,omitempty"`
+	}
+	// ClockRelated says how well the clock of an agent is known.
+	ClockRelated struct {
+		// From is the agent's Series.From.
+		From string `json:"from"`
+		// Ahead is by how much the runner's offsets are ahead of the agent's, give or
+		// take Error.
+		Ahead Offset        `json:"ahead"`
+		Error time.Duration `json:"error_ns"`
+		// Late is within how long of their end 99 % of the samples so far were here.
+		Late time.Duration `json:"late_p99_ns,omitempty"`
+		// Strayed is by how much the clocks contradicted what was known before: one of
+		// them jumped, or was set right too fast.
+		Strayed time.Duration `json:"strayed_ns,omitempty"`
+	}
+	// AgentLost says that an agent is gone: there is no data of its series from then on.
+	AgentLost struct {
+		From string `json:"from"`
+		Why  string `json:"why"`
 	}
 	// StopRequested says why the drill was stopped early.
 	StopRequested struct {

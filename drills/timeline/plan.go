@@ -63,8 +63,10 @@ type Series struct {
 	// Client is "fresh" (a new connection for each sample) or "pooled".
 	Client string `json:"client"`
 	// Address is where it connects to; Via is the route's or member's name.
-	Address     string        `json:"address,omitempty"`
-	Via         string        `json:"via,omitempty"`
+	Address string `json:"address,omitempty"`
+	Via     string `json:"via,omitempty"`
+	// From is where an agent looks from; "" is where the runner is.
+	From        string        `json:"from,omitempty"`
 	Every       time.Duration `json:"every_ns"`
 	Timeout     time.Duration `json:"timeout_ns"`
 	Concurrency int           `json:"concurrency"`

@@ -29,6 +29,9 @@ func (c Class) Good() bool { return c == OK }
 // Bad tells whether the service was seen not to answer as it should.
 func (c Class) Bad() bool { return c != OK && c != NoData }
 
+// Took is how long the sample took.
+func (s Sample) Took() Offset { return s.End - s.Start - 2*s.Error }
+
 // Sample is one observation of one series. Due is when it should have started,
 // Start when it did, End when its outcome was known. For NoData, Start and End
 // equal Due.
@@ -39,6 +42,9 @@ type Sample struct {
 	Start  Offset `json:"s"`
 	End    Offset `json:"e"`
 	Class  Class  `json:"c"`
+	// Error is by how much Start and End lie further apart than the sample took, halved,
+	// as the clock of who made it is not the runner's (Series.From).
+	Error Offset `json:"u,omitempty"`
 	// By is who answered: a member's name, empty if unknown.
 	By string `json:"b,omitempty"`
 	// Detail is the first line of what was said, at most 200 bytes.

@@ -181,6 +181,9 @@ type Privilege struct {
 	Verbs    []string `json:"verbs"`
 	// Namespace is "" for what has none: nodes.
 	Namespace string `json:"namespace,omitempty"`
+	// Names narrow it to the objects that are called so. What makes or lists objects
+	// cannot be narrowed.
+	Names []string `json:"names,omitempty"`
 	// For says in a few words what needs it.
 	For string `json:"for,omitempty"`
 }

@@ -1,6 +1,7 @@
 package verdict
 
 import (
+	"fmt"
 	"time"
 
 	"firedrill/drills/timeline"
@@ -15,23 +16,34 @@ type index struct {
 	remedies []*remedy
 	phases   []phaseSpan
 	gaps     []timeline.Gap
-	roles    []rolesAt
-	reads    []readAt
-	rejoined []rejoinedAt
-	caveats  []string
-	stops    []string
-	detected *timeline.Offset
-	healedBy string
-	healedAt *timeline.Offset
+	// agentGaps are the gaps of agents, lost is when and why an agent was lost; by
+	// timeline.Series.From.
+	agentGaps map[string][]timeline.Gap
+	lost      map[string]lostAt
+	roles     []rolesAt
+	reads     []readAt
+	rejoined  []rejoinedAt
+	told      []toldAt
+	caveats   []string
+	stops     []string
+	detected  *timeline.Offset
+	healedBy  string
+	healedAt  *timeline.Offset
 	// reverting is when the drill began to put things back; the end of the record
 	// if it never did.
 	reverting timeline.Offset
 	end       timeline.Offset
 	cleaned   *timeline.CleanedUp
 	events    int
-	// intents is how many things were announced that would have to be undone.
+	// intents is how many things were announced that would have to be undone, but for
+	// the drill's own locks.
 	intents int
+	// away is what was said when a platform did not answer for the first time.
+	away string
 }
+
+// lockIntent is the kind of an intent that touches nothing: that of a drill's lock.
+const lockIntent = "lock"
 
 type fault struct {
 	timeline.Injecting
@@ -68,6 +80,11 @@ type remedy struct {
 	steps []stepAt
 }
 
+type lostAt struct {
+	why string
+	at  timeline.Offset
+}
+
 type stepAt struct {
 	timeline.RemedyStep
 	to timeline.Offset
@@ -95,13 +112,18 @@ type rejoinedAt struct {
 }
 
 func newIndex(rec *timeline.Record) *index {
-	x := &index{rec: rec, plan: rec.Started.Plan, events: len(rec.Events)}
+	x := &index{
+		rec: rec, plan: rec.Started.Plan, events: len(rec.Events),
+		agentGaps: map[string][]timeline.Gap{}, lost: map[string]lostAt{},
+	}
 	journaled := map[string]timeline.Offset{}
 	for _, m := range rec.Events {
 		x.end = m.T
 		if j, ok := m.Payload.(timeline.Journaled); ok {
 			journaled[j.For] = m.T
-			x.intents++
+			if j.Kind != lockIntent {
+				x.intents++
+			}
 		}
 		x.faultEvent(m, journaled)
 		x.remedyEvent(m)
@@ -186,12 +208,20 @@ func (x *index) otherEvent(m timeline.Moment) {
 	case timeline.PhaseBegan:
 		x.phases = append(x.phases, phaseSpan{name: p.Phase, from: at})
 	case timeline.Gap:
-		x.gaps = append(x.gaps, p)
+		if p.Of == "" {
+			x.gaps = append(x.gaps, p)
+		} else {
+			x.agentGaps[p.Of] = append(x.agentGaps[p.Of], p)
+		}
+	case timeline.AgentLost:
+		x.lost[p.From] = lostAt{p.Why, at}
 	case timeline.RolesSeen:
 		x.roles = append(x.roles, rolesAt{at, p.Component, p.Members})
 	case timeline.Rejoined:
 		x.rejoined = append(x.rejoined, rejoinedAt{p, at})
 		x.roles = append(x.roles, rolesAt{at, p.Component, p.Members})
+	case timeline.MemberChanged:
+		x.told = append(x.told, toldAt{p, at})
 	case timeline.ReadBack:
 		x.reads = append(x.reads, readAt{p, at})
 	case timeline.Caveat:
@@ -202,6 +232,10 @@ func (x *index) otherEvent(m timeline.Moment) {
 		x.detected = &at
 	case timeline.Healed:
 		x.healedBy, x.healedAt = p.By, &at
+	case timeline.PlatformAway:
+		if x.away == "" && x.phases != nil && x.cleaned == nil {
+			x.away = fmt.Sprintf("the platform of %s did not answer in phase %s: %s", p.Component, x.phases[len(x.phases)-1].name, p.Err)
+		}
 	case timeline.CleanedUp:
 		x.cleaned = &p
 	}

@@ -34,6 +34,7 @@ func Judge(rec *timeline.Record) (Result, error) {
 	j.judgeRejoin()
 	j.judgeCleanup()
 	j.recoveryPhases()
+	j.judgeLosses(samples)
 	j.decide()
 	j.res.Sentence = j.sentence()
 	j.res.Picture = j.picture(samples)

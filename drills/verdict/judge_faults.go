@@ -11,6 +11,10 @@ import (
 
 // judgeFaults lists the faults and finds those that were confirmed.
 func (j *judge) judgeFaults() {
+	// What heals, and how fast, is then not the answer to the drill's fault alone.
+	if j.away != "" {
+		j.invalid = append(j.invalid, j.away)
+	}
 	for _, f := range j.faults {
 		r := FaultResult{
 			Name: f.Fault, Kind: f.Kind, Component: f.component, Targets: f.Targets, Doing: f.Doing,
@@ -144,7 +148,7 @@ func (j *judge) judgeRejoin() {
 		}
 		j.res.Rejoin = append(j.res.Rejoin, r)
 		o := ObjectiveResult{Name: "rejoin", Component: rj.Component, Verdict: Met, Why: "every member is back and follows the primary"}
-		if j.requests[rj.Component] != nil {
+		if j.requests[rj.Component] != nil || r.Primary == "" && len(r.Replicas) == 0 {
 			o.Why = "every member answers"
 		}
 		for _, m := range slices.Sorted(maps.Keys(rj.Errant)) {

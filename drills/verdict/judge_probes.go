@@ -26,7 +26,7 @@ type faultRecovery struct {
 func (j *judge) judgeProbes(samples [][]timeline.Sample) {
 	causes := j.causes()
 	for i, s := range j.plan.Series {
-		sj := seriesJudged{index: i, readings: Readings{Samples: samples[i], Gaps: j.gaps, Every: s.Every, Timeout: s.Timeout}}
+		sj := seriesJudged{index: i, readings: Readings{Samples: samples[i], Gaps: j.gapsOf(s), Every: s.Every, Timeout: s.Timeout}}
 		sj.outages = sj.readings.Outages()
 		sj.causes = Attribute(sj.outages, causes)
 		for k, f := range j.faults {
@@ -49,6 +49,14 @@ func (j *judge) judgeProbes(samples [][]timeline.Sample) {
 	}
 }
 
+// gapsOf are the stretches in which who samples a series did not run.
+func (j *judge) gapsOf(s timeline.Series) []timeline.Gap {
+	if s.From != "" {
+		return j.agentGaps[s.From]
+	}
+	return j.gaps
+}
+
 // runsThrough tells whether a mode samples while a fault is in force.
 func runsThrough(mode string) bool { return mode == "Continuous" || mode == "OnChaos" }
 
@@ -63,27 +71,37 @@ func (j *judge) enough(s timeline.Series, sj seriesJudged) {
 			n++
 		}
 	}
+	if lost, ok := j.lost[s.From]; ok && lost.at <= j.reverting && !sj.recovered() {
+		j.invalid = append(j.invalid, fmt.Sprintf("probe %s has no data from %.1f s on, when its agent in %s was lost (%s): nobody can say whether it recovered",
+			s.Name(), lost.at.Seconds(), s.From, lost.why))
+	}
 	if n < j.plan.Stable.Samples {
 		j.invalid = append(j.invalid, fmt.Sprintf("probe %s has %d samples after the fault, want at least %d", s.Name(), n, j.plan.Stable.Samples))
 	}
 }
 
+// recovered tells whether the series has recovered from every fault.
+func (sj seriesJudged) recovered() bool {
+	return !slices.ContainsFunc(sj.recovery, func(f faultRecovery) bool { return !f.Recovered })
+}
+
 func (j *judge) probeResult(sj seriesJudged) ProbeResult {
 	s := j.plan.Series[sj.index]
 	r := ProbeResult{
-		Name: s.Probe, Kind: s.Kind, Component: s.Component, Client: s.Client, Via: s.Via, Judged: s.Judged,
+		Name: s.Probe, Kind: s.Kind, Component: s.Component, Client: s.Client, Via: s.Via, From: s.From, Judged: s.Judged,
 		Every: s.Every.Seconds(), Samples: len(sj.readings.Samples), Classes: map[string]int{}, Outages: []Outage{},
 	}
 	var late, trips []float64
 	for _, sm := range sj.readings.Samples {
 		r.Classes[string(sm.Class)]++
+		r.ClockError = max(r.ClockError, sm.Error.Seconds())
 		switch {
 		case sm.Class == timeline.NoData:
 			r.NoData++
 			continue
 		case sm.Class.Good():
 			r.OK++
-			trips = append(trips, (sm.End - sm.Start).Seconds())
+			trips = append(trips, sm.Took().Seconds())
 		}
 		late = append(late, (sm.Start - sm.Due).Seconds())
 	}

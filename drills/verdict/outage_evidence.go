@@ -54,7 +54,7 @@ func (gs gaps) within(from, to timeline.Offset) time.Duration {
 // CPU to read an answer either.
 func (gs gaps) away(s timeline.Sample, within, timeout time.Duration) bool {
 	deadline := s.Start + timeline.Offset(timeout)
-	late := time.Duration(s.End-deadline) - gs.within(deadline, s.End)
+	late := time.Duration(s.End-2*s.Error-deadline) - gs.within(deadline, s.End)
 	if s.Class.Silent() && late > max(timeout/10, 20*time.Millisecond) {
 		return true
 	}
@@ -80,7 +80,7 @@ func (gs gaps) settled(s timeline.Sample, within time.Duration) timeline.Offset 
 	if !slow(s, within) {
 		return s.End
 	}
-	at := s.Start + timeline.Offset(within)
+	at := s.Start + timeline.Offset(within) + 2*s.Error // it may have started later
 	for _, g := range gs.after(s.Start) {
 		if g.From > at {
 			break

@@ -73,7 +73,7 @@ func (j *judge) marks(at func(timeline.Offset) float64) []Mark {
 	if j.healedAt != nil && j.healedBy != "none" {
 		ms = append(ms, Mark{Name: "stable", At: at(*j.healedAt)})
 	}
-	return ms
+	return append(ms, j.lossMarks()...)
 }
 
 // bands are the stretches of a series: its outages, what lies between them, and
@@ -153,7 +153,7 @@ func thin(samples []timeline.Sample, at func(timeline.Offset) float64) []Point {
 			}
 		}
 		if worst.Class != timeline.NoData {
-			ps = append(ps, Point{At: at(worst.Start), Took: (worst.End - worst.Start).Seconds(), Class: string(worst.Class)})
+			ps = append(ps, Point{At: at(worst.Start), Took: worst.Took().Seconds(), Class: string(worst.Class)})
 		}
 	}
 	return ps
@@ -171,7 +171,7 @@ func (j *judge) roleLanes(at func(timeline.Offset) float64) []RoleLane {
 		lanes = append(lanes, RoleLane{Component: component, Member: member})
 		return &lanes[len(lanes)-1]
 	}
-	for _, seen := range j.roles {
+	for _, seen := range j.rolesTold() {
 		for _, m := range seen.members {
 			l := find(seen.component, m.Member)
 			if n := len(l.Spans); n > 0 {

@@ -54,11 +54,17 @@ type Result struct {
 	Ledgers    []LedgerResult    `json:"ledgers"`
 	Requests   []RequestsResult  `json:"requests,omitempty"`
 	Rejoin     []RejoinResult    `json:"rejoin"`
-	Baseline   BaselineResult    `json:"baseline"`
-	Cleanup    Cleanup           `json:"cleanup"`
-	Caveats    []string          `json:"caveats"`
-	Runner     RunnerResult      `json:"runner"`
-	Evidence   EvidenceResult    `json:"evidence"`
+	// Losses are the members of components that come and go (pods) that were lost
+	// from the first fault until the drill began to revert.
+	Losses []LossResult `json:"losses,omitempty"`
+	// WatchLag is how late the platform told of changes at most, as measured all
+	// through the run; nil if nothing was measured.
+	WatchLag *float64       `json:"watch_lag_s,omitempty"`
+	Baseline BaselineResult `json:"baseline"`
+	Cleanup  Cleanup        `json:"cleanup"`
+	Caveats  []string       `json:"caveats"`
+	Runner   RunnerResult   `json:"runner"`
+	Evidence EvidenceResult `json:"evidence"`
 
 	Description string   `json:"description,omitempty"`
 	Frequency   string   `json:"frequency,omitempty"`
@@ -165,21 +171,25 @@ type StepResult struct {
 
 // ProbeResult is one series: a probe seen by one class of client.
 type ProbeResult struct {
-	Name      string         `json:"name"`
-	Kind      string         `json:"kind"`
-	Component string         `json:"component"`
-	Client    string         `json:"client"`
-	Via       string         `json:"via"`
-	Judged    bool           `json:"judged"`
-	Every     float64        `json:"every_s"`
-	Samples   int            `json:"samples"`
-	OK        int            `json:"ok"`
-	NoData    int            `json:"no_data"`
-	LateP50   float64        `json:"late_p50_s"`
-	LateP99   float64        `json:"late_p99_s"`
-	RoundTrip float64        `json:"round_trip_p50_s"`
-	Classes   map[string]int `json:"classes"`
-	Outages   []Outage       `json:"outages"`
+	Name      string `json:"name"`
+	Kind      string `json:"kind"`
+	Component string `json:"component"`
+	Client    string `json:"client"`
+	Via       string `json:"via"`
+	// From is where an agent looked from; "" is where the runner is. Its clock was
+	// known to ± ClockError.
+	From       string         `json:"from,omitempty"`
+	ClockError float64        `json:"clock_error_s,omitempty"`
+	Judged     bool           `json:"judged"`
+	Every      float64        `json:"every_s"`
+	Samples    int            `json:"samples"`
+	OK         int            `json:"ok"`
+	NoData     int            `json:"no_data"`
+	LateP50    float64        `json:"late_p50_s"`
+	LateP99    float64        `json:"late_p99_s"`
+	RoundTrip  float64        `json:"round_trip_p50_s"`
+	Classes    map[string]int `json:"classes"`
+	Outages    []Outage       `json:"outages"`
 	// Partial are the stretches in which some requests failed and others did not.
 	Partial []PartialResult `json:"partial,omitempty"`
 	// Total is the summed length of all outages.

@@ -28,6 +28,7 @@ func All() []Fixture {
 		{"llm-met", LLMMet()},
 		{"llm-missed", LLMMissed()},
 		{"llm-partial", LLMPartial()},
+		{"pods-lost", PodsLost()},
 	}
 }
 

@@ -48,7 +48,7 @@ func NewOn(w io.Writer, p timeline.Plan, screen func() tty.Screen) *View {
 func (v *View) Event(at timeline.Offset, wall time.Time, payload any) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.closed {
+	if v.closed || !telling(payload) {
 		return
 	}
 	words := Words(payload)

@@ -10,13 +10,24 @@ import (
 // ones are common on a busy host, and are in the record all the same.
 const longGap = 250 * time.Millisecond
 
+// telling tells whether an event is for people at all: what the runner asks of itself
+// again and again, to learn how late it is told, is not.
+func telling(payload any) bool {
+	e, ok := payload.(tl.MemberChanged)
+	return !ok || e.What != tl.MemberEcho
+}
+
 // salient tells whether an event deserves a line that stays on a terminal.
 func salient(payload any) bool {
 	switch e := payload.(type) {
 	case tl.Gap:
 		return time.Duration(e.To-e.From) >= longGap
+	case tl.ClockRelated:
+		return e.Strayed > 0
 	case tl.Held:
 		return e.Err != ""
+	case tl.MemberChanged:
+		return e.What == tl.MemberReady || e.What == tl.MemberGone
 	case tl.Started, tl.Journaled, tl.RolesSeen, tl.Injecting, tl.Reverting, tl.Ended, tl.PhaseBegan:
 		return false
 	}
@@ -32,6 +43,8 @@ func grave(payload any) bool {
 		return e.Err != ""
 	case tl.Held:
 		return e.Err != ""
+	case tl.PlatformAway:
+		return true
 	case tl.Reverted:
 		return e.Outcome == tl.RevertFailed
 	case tl.RemedyStep:

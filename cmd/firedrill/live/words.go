@@ -96,7 +96,24 @@ func otherWords(payload any) string {
 	switch e := payload.(type) {
 	case tl.RolesSeen:
 		return e.Component + ": " + members(e.Members)
+	case tl.MemberChanged:
+		s := e.Component + ": " + e.Member
+		if e.Member == "" {
+			s = e.Component
+		}
+		return strings.TrimSuffix(s+" "+e.What+": "+e.Detail, ": ")
+	case tl.PlatformAway:
+		return orErr("the platform of "+e.Component+" does not answer", "", e.Err)
+	case tl.PlatformBack:
+		return "the platform of " + e.Component + " answers again"
+	case tl.ClockRelated:
+		return "agent in " + e.From + ": known to ± " + si.Duration(e.Error.Seconds())
+	case tl.AgentLost:
+		return "in " + e.From + ": " + e.Why
 	case tl.Gap:
+		if e.Of != "" {
+			return "the agent in " + e.Of + " was paused for " + si.Duration(time.Duration(e.To-e.From).Seconds()) + ": no data"
+		}
 		return "the runner was paused for " + si.Duration(time.Duration(e.To-e.From).Seconds()) + ": no data"
 	case tl.ReadBack:
 		return orErr(fmt.Sprintf("%s from %s (%s): %s rows", e.Ledger, e.Member, e.When, si.Count(e.Rows)), "", e.Err)

@@ -6,6 +6,7 @@ package kube
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/url"
 	"os"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 )
 
 // Access says how the API server is reached.
@@ -42,7 +44,7 @@ type Cluster struct {
 // The client's own limits: a drill asks much at once, and seldom.
 const (
 	queriesPerSecond = 100
-	queriesBurst     = 200
+	queriesBurst     = 1000
 )
 
 // opened are the clusters that are in use: what talks to one shares its connections.
@@ -98,6 +100,9 @@ func (a Access) Open() (*Cluster, error) {
 }
 
 func (a Access) open() (*Cluster, error) {
+	// The client tells what went wrong twice: by errors, and on standard error, where
+	// people watch a drill.
+	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = a.Kubeconfig
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: a.Context})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,6 +20,9 @@ import (
 
 // NodesKind is the name of the component kind.
 const NodesKind = "kubernetes-nodes"
+
+// CordonedFact is "true" for a node that takes no new pods because somebody said so.
+const CordonedFact = "cordoned"
 
 // NodesSpec says which nodes a component is.
 type NodesSpec struct {
@@ -53,6 +57,8 @@ func NodeKind() kind.Kind[topology.NewAdapter] {
 type Nodes struct {
 	Spec      NodesSpec
 	Component *topology.Component
+
+	lock lock
 }
 
 // Discover lists the nodes.
@@ -72,6 +78,7 @@ func (a *Nodes) Discover(ctx context.Context) (topology.State, error) {
 		n := &nodes[i]
 		ms := topology.MemberState{Member: n.Name, Role: topology.Instance, Labels: n.Labels, Facts: map[string]string{
 			"node": n.Name, "version": n.Status.NodeInfo.KubeletVersion,
+			CordonedFact: strconv.FormatBool(n.Spec.Unschedulable),
 		}}
 		if ms.Problem = nodeAilment(n); ms.Problem != "" {
 			ms.Role = topology.Down

@@ -37,8 +37,9 @@ type PodsSpec struct {
 	// Replicas is how many pods must be ready before a drill; default: as many as the
 	// workload wants.
 	Replicas int `json:"replicas,omitempty" jsonschema:"minimum=0"`
-	// MinAvailable is how many ready pods a drill must leave; fewer are refused. A
-	// quorum of three is 2. Default: no limit but the scenario's.
+	// MinAvailable is how many ready pods a drill must leave; fewer are refused.
+	// Default: of a StatefulSet of three or more a majority, else no limit but the
+	// scenario's.
 	MinAvailable int `json:"minAvailable,omitempty" jsonschema:"minimum=0"`
 	// Service is the Service that clients reach the pods through; its endpoints tell
 	// when a pod gets traffic.
@@ -50,6 +51,8 @@ type PodsSpec struct {
 	// Settle is how long the pods may take to be ready again when everything is
 	// restored.
 	Settle spec.Duration `json:"settle,omitempty"`
+	// Agent is what probes look from that are to stand in the cluster.
+	Agent AgentSpec `json:"agent,omitzero"`
 }
 
 // Kind is the catalogue entry of components that are pods.
@@ -88,6 +91,8 @@ func (s PodsSpec) check() error {
 type Pods struct {
 	Spec      PodsSpec
 	Component *topology.Component
+
+	lock lock
 }
 
 // Open opens the cluster and says in which namespace the pods are.
@@ -180,6 +185,7 @@ func (a *Pods) member(p *corev1.Pod, ns, zone string) topology.MemberState {
 		"node": p.Spec.NodeName, "uid": string(p.UID), "phase": string(p.Status.Phase), "ip": p.Status.PodIP,
 		"restarts": strconv.Itoa(restarts(p)),
 	}}
+	maps.Copy(ms.Facts, habits(p))
 	if role := topology.Role(p.Labels[a.Spec.RoleLabel]); a.Spec.RoleLabel != "" && role != "" {
 		ms.Role = role
 	}
@@ -206,11 +212,21 @@ func (c *Cluster) nobody(ctx context.Context, ns, selector string) string {
 	if err != nil || len(all.Items) == 0 {
 		return what + ": there are none at all"
 	}
+	asked, err := labels.ParseToRequirements(selector)
 	seen := map[string]bool{}
 	for _, p := range all.Items {
-		l := maps.Clone(p.Labels)
-		delete(l, "pod-template-hash")
-		seen[labels.Set(l).String()] = true
+		l := labels.Set{}
+		for _, r := range asked {
+			if v, ok := p.Labels[r.Key()]; ok {
+				l[r.Key()] = v
+			}
+		}
+		if len(l) > 0 {
+			seen[l.String()] = true
+		}
+	}
+	if err != nil || len(seen) == 0 {
+		return fmt.Sprintf("%s: none of the %d pods there has such a label", what, len(all.Items))
 	}
 	return what + ": the pods there have " + strings.Join(slices.Sorted(maps.Keys(seen)), " | ")
 }

@@ -39,6 +39,8 @@ func pause() {
 // options are how a pod behaves.
 type options struct {
 	address string
+	// listenAfter is how long after its start it listens at all.
+	listenAfter time.Duration
 	// readyAfter is how long after its start it says that it is ready.
 	readyAfter time.Duration
 	// drain is how long it goes on answering, no longer ready, once it is told to end.
@@ -51,9 +53,13 @@ type options struct {
 }
 
 func run(args []string) error {
+	if len(args) == 3 && args[0] == "kill" {
+		return kill(args[1], args[2])
+	}
 	var o options
 	f := flag.NewFlagSet("shop", flag.ContinueOnError)
 	f.StringVar(&o.address, "listen", ":8080", "address to listen on")
+	f.DurationVar(&o.listenAfter, "listen-after", 0, "how long after the start it listens")
 	f.DurationVar(&o.readyAfter, "ready-after", 0, "how long after the start it is ready")
 	f.DurationVar(&o.drain, "drain", 0, "how long it goes on answering after SIGTERM")
 	f.BoolVar(&o.abrupt, "abrupt", false, "end at once at SIGTERM, in the midst of answers")
@@ -78,7 +84,10 @@ func serve(ctx context.Context, o options) error {
 	defer s.book.close()
 	srv := &http.Server{Addr: o.address, Handler: s, ReadHeaderTimeout: time.Minute}
 	ended := make(chan error, 1)
-	go func() { ended <- srv.ListenAndServe() }()
+	go func() {
+		<-time.After(o.listenAfter)
+		ended <- srv.ListenAndServe()
+	}()
 	select {
 	case err := <-ended:
 		return err

@@ -24,8 +24,8 @@ type Role func(args []string) int
 const roleVar = "FIREDRILL_TEST_ROLE"
 
 // Main is called by TestMain: it runs a role if asked to, or else the tests, in a
-// private network namespace.
-func Main(m *testing.M, roles map[string]Role) {
+// private network namespace, and then what is to be done after all of them.
+func Main(m *testing.M, roles map[string]Role, after ...func()) {
 	if name := os.Getenv(roleVar); name != "" {
 		role := roles[name]
 		if name == "server" {
@@ -39,7 +39,11 @@ func Main(m *testing.M, roles map[string]Role) {
 			os.Exit(1)
 		}
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	for _, f := range after {
+		f()
+	}
+	os.Exit(code)
 }
 
 // As is the environment that makes the test program run as a role.
