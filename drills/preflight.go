@@ -111,9 +111,17 @@ func (r *run) intendRoles(c *topology.Component) error {
 	}
 	_, err = r.intend(journal.Intent{
 		Sort: sortRoles, Name: c.Name(), Kind: c.Spec.Kind, Undo: data,
-		Says: "make " + c.Name() + " whole: one primary, every member following it, routes leading there",
+		Says: wholeWords(c),
 	})
 	return err
+}
+
+// wholeWords says what a component's roles intent is about.
+func wholeWords(c *topology.Component) string {
+	if c.Found() {
+		return "wait until " + c.Name() + " has as many members that are well as before"
+	}
+	return "make " + c.Name() + " whole: one primary, every member following it, routes leading there"
 }
 
 // prepareLedgers makes the places that the ledgers' writes go to; each is

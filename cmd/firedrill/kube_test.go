@@ -217,7 +217,7 @@ func TestPhasesExplainTheDifference(t *testing.T) {
 		l.whole(t)
 		return d.Losses[0]
 	}
-	polite, seldom, never := loss("api", "workload"), loss("web", "1s"), loss("bare", "1s")
+	polite, seldom, never := loss("api", "30s"), loss("web", "1s"), loss("bare", "1s")
 
 	assert.Zero(t, failed(polite, ""), "a pod that takes leave costs nothing")
 	assert.GreaterOrEqual(t, long(polite, "ended"), 1.9, "it sleeps for 2 s before it ends")

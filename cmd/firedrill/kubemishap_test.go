@@ -18,18 +18,18 @@ import (
 )
 
 // hurt is the quick scenario with a fault that stays until it is undone: a pod that is
-// cut off by Chaos Mesh.
-func hurt(t *testing.T) string {
+// cut off by Chaos Mesh; longest is when the drill gives up.
+func hurt(t *testing.T, longest string) string {
 	t.Helper()
 	return podKill(t, append(with("chaos-mesh", "      with:\n        revertWithin: 10s\n        networkPartition: {direction: both, externalTargets: [10.61.0.1]}\n"),
-		`duration: 2m`, "duration: 20s")...)
+		`duration: 2m`, "duration: "+longest)...)
 }
 
 // The runner is killed with SIGKILL after every single journal append of a drill: the
 // watchdog, or recover, puts everything back.
 func TestKilledInTheClusterAfterEveryAppend(t *testing.T) {
 	l := cluster(t)
-	scenario := hurt(t)
+	scenario := hurt(t, "2s")
 	for n := 1; ; n++ {
 		env := []string{dieAfter + "=" + strconv.Itoa(n)}
 		watched := n%2 == 0
@@ -70,7 +70,7 @@ func (l *clusterLab) noChaos(t *testing.T) {
 // is not the drill's doing alone, and everything is put back.
 func TestAPIServerDies(t *testing.T) {
 	l := cluster(t)
-	res, out := l.amid(t, hurt(t), "web", map[string]func(){" confirmed pod-gone": func() {
+	res, out := l.amid(t, hurt(t, "20s"), "web", map[string]func(){" confirmed pod-gone": func() {
 		l.kill(t, "kube-apiserver")
 		<-time.After(3 * time.Second)
 		l.mend(t)
@@ -88,7 +88,7 @@ func TestAPIServerDies(t *testing.T) {
 // the result says so. Once it is back, recover is all that it takes.
 func TestChaosControllerDies(t *testing.T) {
 	l := cluster(t)
-	res, out := l.amid(t, hurt(t), "web", map[string]func(){" confirmed pod-gone": func() { l.kill(t, "chaos-controller-manager") }})
+	res, out := l.amid(t, hurt(t, "4s"), "web", map[string]func(){" confirmed pod-gone": func() { l.kill(t, "chaos-controller-manager") }})
 	t.Log(res.Sentence, res.Reasons)
 	require.Equal(t, verdict.ExitDirty, out.code, out.stderr)
 	require.NotEmpty(t, res.Cleanup.Leftovers)
@@ -118,7 +118,7 @@ func TestCredentialsExpire(t *testing.T) {
 			u.Token = wrong
 		}
 		require.NoError(t, clientcmd.WriteToFile(*bad, access))
-	}}, "run", hurt(t), "--topology", file, "--out", dir, "--var", "component=web")
+	}}, "run", hurt(t, "5s"), "--topology", file, "--out", dir, "--var", "component=web")
 	res := l.result(t, dir, out)
 	t.Log(res.Sentence, res.Reasons)
 	require.Equal(t, verdict.ExitDirty, out.code, out.stderr)
@@ -142,7 +142,7 @@ func TestNamespaceIsDeleted(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	out := l.watched(t, map[string]func(){" confirmed pod-gone": func() {
 		require.NoError(t, l.client.CoreV1().Namespaces().Delete(t.Context(), lab.ShopNamespace, metav1.DeleteOptions{}))
-	}}, "run", hurt(t), "--topology", file, "--out", dir, "--var", "component=web")
+	}}, "run", hurt(t, "5s"), "--topology", file, "--out", dir, "--var", "component=web")
 	res := l.result(t, dir, out)
 	t.Log(res.Sentence, res.Reasons)
 	require.Contains(t, []int{verdict.ExitDirty, verdict.ExitAborted, verdict.ExitInconclusive}, out.code, out.stderr)
