@@ -94,7 +94,7 @@ func TestControlsRefuseWhatCannotWork(t *testing.T) {
 		"option":       {"systemd", `{"unit":"--force"}`, "unit"},
 		"key, no host": {"systemd", `{"unit":"a","host":{"keyFile":"k"}}`, "need ssh"},
 		"no status":    {"exec", `{"start":["x"],"stop":["x"]}`, "all needed"},
-		"unknown kind": {"magic", `{}`, "known are exec, process, systemd"},
+		"unknown kind": {"magic", `{}`, "known are exec, kubernetes, process, systemd"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := openQuietly(topology.MemberSpec{Name: "orders-1", Control: &topology.ControlSpec{Kind: c.kind, With: []byte(c.with)}})
