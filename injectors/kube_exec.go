@@ -1,12 +1,12 @@
 package injectors
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -41,12 +41,31 @@ func execInPod(ctx context.Context, c *kube.Cluster, in podRef, container string
 	if err != nil {
 		return c.Explain(doing, err)
 	}
-	var said bytes.Buffer
+	var said transcript
 	err = e.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &said, Stderr: &said})
 	if text := strings.TrimSpace(said.String()); err != nil && text != "" {
 		err = fmt.Errorf("%w: %s", err, cut80(text))
 	}
 	return c.Explain(doing, err)
+}
+
+// transcript is what a command says on both of its streams, which come at the same time.
+type transcript struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+// Write implements io.Writer.
+func (t *transcript) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.Write(b)
+}
+
+func (t *transcript) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.text.String()
 }
 
 // cut80 is the beginning of a long text.
