@@ -1,0 +1,60 @@
+package kube_test
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"firedrill/drills/topology"
+	"firedrill/drills/topology/control"
+	"firedrill/drills/topology/kube"
+	"firedrill/lab"
+)
+
+// A member that a workload of its own runs is stopped by taking its replicas away, and
+// started by giving it as many as before; both may be asked for twice.
+func TestControlOfAMember(t *testing.T) {
+	st := cluster(t)
+	a, k := access(t, st, "control", "")
+	with, err := json.Marshal(kube.Place{Access: a, Namespace: lab.ShopNamespace, Workload: "deployment/worker"})
+	require.NoError(t, err)
+	m := topology.MemberSpec{Name: "worker", Control: &topology.ControlSpec{Kind: kube.ControlKind, With: with}}
+	ctl, err := topology.Kinds{Controls: control.All()}.OpenControl(m)
+	require.NoError(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*soon)
+	defer cancel()
+	before, err := ctl.Status(ctx)
+	require.NoError(t, err)
+	require.True(t, before.Running, before.Detail)
+	t.Cleanup(func() { assert.NoError(t, ctl.Start(context.WithoutCancel(ctx))) })
+
+	worker := kube.Workload{Kind: kube.Deployment, Name: "worker"}
+	for range 2 {
+		require.NoError(t, ctl.Stop(ctx))
+		now, err := ctl.Status(ctx)
+		require.NoError(t, err)
+		assert.False(t, now.Running, now.Detail)
+		s, err := k.Look(ctx, lab.ShopNamespace, worker)
+		require.NoError(t, err)
+		assert.Zero(t, s.Wanted)
+	}
+	for range 2 {
+		require.NoError(t, ctl.Start(ctx))
+		now, err := ctl.Status(ctx)
+		require.NoError(t, err)
+		assert.Equal(t, before, now)
+	}
+}
+
+// A pod whose workload would replace it at once cannot be stopped, and says so.
+func TestControlOfAPodAmongOthers(t *testing.T) {
+	with, err := json.Marshal(kube.Place{Namespace: "shop", Pod: "orders-db-0"})
+	require.NoError(t, err)
+	m := topology.MemberSpec{Name: "db-0", Control: &topology.ControlSpec{Kind: kube.ControlKind, With: with}}
+	ctl, err := topology.Kinds{Controls: control.All()}.OpenControl(m)
+	require.NoError(t, err)
+	assert.ErrorContains(t, ctl.Stop(t.Context()), "Kubernetes replaces pod orders-db-0 at once: name the workload")
+}
