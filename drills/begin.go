@@ -96,6 +96,7 @@ func (r *run) leftover(err error) { r.leftovers = append(r.leftovers, text(err))
 // end closes the record and, if everything is put back, the journal.
 func (r *run) end() error {
 	defer r.lock.release()
+	r.rest()
 	r.board.stop()
 	verdict := "clean"
 	if len(r.leftovers) > 0 {

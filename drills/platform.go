@@ -131,12 +131,17 @@ func (r *run) renew(ctx context.Context, c *topology.Component, p topology.Platf
 	}
 }
 
-// leave releases the locks, last of all.
-func (r *run) leave(ctx context.Context) (err error) {
+// rest ends the renewals: a lock that is not released then expires.
+func (r *run) rest() {
 	for _, stop := range r.locks.stop {
 		stop()
 	}
 	r.locks.stop = nil
+}
+
+// leave releases the locks, last of all.
+func (r *run) leave(ctx context.Context) (err error) {
+	r.rest()
 	for _, m := range slices.Backward(r.intents()) {
 		if !m.undone && m.Sort == sortLock {
 			err = errors.Join(err, r.reverse(ctx, m, undoer{plugins: r.o.Plugins}))

@@ -28,7 +28,7 @@ applied, and no cluster is asked.`,
 		Example: `  firedrill kinds
   firedrill kinds process-kill
   firedrill kinds -o json
-  firedrill kinds --rbac pod-kill --topology production.yaml > rbac.yaml`,
+  firedrill kinds --rbac pod-kill --topology scenarios/library/topology-kubernetes.yaml > rbac.yaml`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if rbac.wanted {
 				return cobra.MinimumNArgs(1)(cmd, args)

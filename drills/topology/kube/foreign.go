@@ -102,10 +102,13 @@ func (c *Cluster) active(ctx context.Context, t tool, list *metav1.APIResourceLi
 	if err != nil {
 		return nil, err
 	}
-	found, errs := make([][]string, len(list.APIResources)), make([]error, len(list.APIResources))
+	kinds := slices.SortedFunc(slices.Values(list.APIResources), func(a, b metav1.APIResource) int {
+		return strings.Compare(a.Name, b.Name)
+	})
+	found, errs := make([][]string, len(kinds)), make([]error, len(kinds))
 	var group errgroup.Group
 	group.SetLimit(questionsAtOnce)
-	for i, r := range list.APIResources {
+	for i, r := range kinds {
 		if strings.Contains(r.Name, "/") || !r.Namespaced || !t.breaks(r.Name) {
 			continue
 		}

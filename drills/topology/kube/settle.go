@@ -33,7 +33,7 @@ func settle(ctx context.Context, name string, within time.Duration, look func(co
 		if apierrors.IsUnauthorized(err) && time.Since(began) > refusedWithin {
 			return out, fmt.Errorf("restore %s: %w", name, err)
 		}
-		if ctx.Err() == nil || last == nil {
+		if deadline, _ := ctx.Deadline(); time.Until(deadline) > settleEvery/2 || last == nil {
 			last = err // that of a look that was cut short says less
 		}
 		select {
