@@ -44,7 +44,7 @@ func execInPod(ctx context.Context, c *kube.Cluster, in podRef, container string
 	var said transcript
 	err = e.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &said, Stderr: &said})
 	if text := strings.TrimSpace(said.String()); err != nil && text != "" {
-		err = fmt.Errorf("%w: %s", err, cut80(text))
+		err = fmt.Errorf("%w: %s", err, beginning(text))
 	}
 	return c.Explain(doing, err)
 }
@@ -68,8 +68,8 @@ func (t *transcript) String() string {
 	return t.text.String()
 }
 
-// cut80 is the beginning of a long text.
-func cut80(text string) string {
+// beginning is the beginning of a long text.
+func beginning(text string) string {
 	text, _, _ = strings.Cut(text, "\n")
 	return text[:min(len(text), 200)]
 }

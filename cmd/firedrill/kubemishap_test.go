@@ -107,10 +107,7 @@ func TestCredentialsExpire(t *testing.T) {
 	require.NoError(t, err)
 	access := filepath.Join(t.TempDir(), "access")
 	require.NoError(t, clientcmd.WriteToFile(*good, access))
-	text, err := os.ReadFile(l.now.Topology)
-	require.NoError(t, err)
-	file := filepath.Join(t.TempDir(), "topology.yaml")
-	require.NoError(t, os.WriteFile(file, []byte(replaced(t, string(text), `kubeconfig: .*`, "kubeconfig: "+access)), 0o600))
+	file := l.topologyWith(t, `kubeconfig: .*`, "kubeconfig: "+access)
 	dir := filepath.Join(t.TempDir(), "run")
 	out := l.watched(t, map[string]func(){" confirmed pod-gone": func() {
 		bad := good.DeepCopy()
@@ -135,10 +132,7 @@ func TestCredentialsExpire(t *testing.T) {
 // was done to, and so is what was to be restored.
 func TestNamespaceIsDeleted(t *testing.T) {
 	l := cluster(t)
-	text, err := os.ReadFile(l.now.Topology)
-	require.NoError(t, err)
-	file := filepath.Join(t.TempDir(), "topology.yaml")
-	require.NoError(t, os.WriteFile(file, []byte(strings.ReplaceAll(replaced(t, string(text), `kubeconfig: (.*)`, "kubeconfig: $1\n      settle: 5s"), "settle: 5s\n      settle: 5s", "settle: 5s")), 0o600))
+	file := l.topologyWith(t, `kubeconfig: (.*)`, "kubeconfig: $1\n      settle: 5s")
 	dir := filepath.Join(t.TempDir(), "run")
 	out := l.watched(t, map[string]func(){" confirmed pod-gone": func() {
 		require.NoError(t, l.client.CoreV1().Namespaces().Delete(t.Context(), lab.ShopNamespace, metav1.DeleteOptions{}))
@@ -154,6 +148,17 @@ func TestNamespaceIsDeleted(t *testing.T) {
 	again := l.run(t, "recover")
 	assert.Zero(t, again.code, again.stderr)
 	l.whole(t)
+}
+
+// topologyWith writes a copy of the lab's topology file with a regular expression
+// replaced.
+func (l *clusterLab) topologyWith(t *testing.T, was, is string) string {
+	t.Helper()
+	text, err := os.ReadFile(l.now.Topology)
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "topology.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(replaced(t, string(text), was, is)), 0o600))
+	return file
 }
 
 // amid is a drill of a component during which something happens.
