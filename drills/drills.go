@@ -25,6 +25,11 @@ type Target struct {
 	Others []*topology.Member
 	// State is the component as discovered just now.
 	State topology.State
+	// Run is the run's id.
+	Run string
+	// Stay is how long the fault is to stay at the longest, with what the watchdog
+	// gives a runner that hangs: whoever undoes a fault by itself waits longer.
+	Stay time.Duration
 }
 
 // Undo is all that another process needs to revert a deed: it is journaled

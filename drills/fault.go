@@ -1,7 +1,6 @@
 package drills
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -60,13 +59,9 @@ func (r *run) injectOne(ctx context.Context, i int) error {
 	if err := r.intendRoles(f.Target.Component); err != nil {
 		return err
 	}
-	stay := p.For
-	if stay == 0 {
-		stay = r.d.Plan.Longest
-	}
 	m, err := r.intend(journal.Intent{
 		Sort: sortFault, Name: p.Name, Kind: f.Kind, With: f.With, Says: u.Says, Undo: u.Data,
-		ExpiresAt: time.Now().Add(stay + cmp.Or(r.o.Slack, defaultSlack)).UTC(),
+		ExpiresAt: time.Now().Add(t.Stay).UTC(),
 	})
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -126,37 +127,45 @@ func seen(s topology.State) []timeline.MemberSeen {
 // target resolves what a fault acts on, as things are now, and refuses what
 // exceeds the limits.
 func (r *run) target(ctx context.Context, i int) (Target, error) {
-	f, pick := r.d.Faults[i], chance(r.o.Seed, i)
-	state, err := r.discover(ctx, f.Target.Component)
+	t, err := r.d.resolve(i, r.o.Seed, func(c *topology.Component) (topology.State, error) { return r.discover(ctx, c) })
+	t.Run, t.Stay = r.o.RunID, r.d.stay(i)+cmp.Or(r.o.Slack, defaultSlack)
+	return t, err
+}
+
+// resolve chooses what a fault acts on, from what state says of a component.
+func (d *Drill) resolve(i int, seed uint64, state func(*topology.Component) (topology.State, error)) (Target, error) {
+	f, pick := d.Faults[i], chance(seed, i)
+	now, err := state(f.Target.Component)
 	if err != nil {
 		return Target{}, err
 	}
-	members, err := f.Target.Choose(state, pick)
+	members, err := f.Target.Choose(now, pick)
 	if err != nil {
 		return Target{}, err
 	}
-	if err := r.d.Limits.allow(members, f.Target.Component); err != nil {
+	if err := d.Limits.allow(members, f.Target.Component); err != nil {
 		return Target{}, err
 	}
-	t := Target{Component: f.Target.Component, Members: members, State: state}
+	t := Target{Component: f.Target.Component, Members: members, State: now}
 	if f.Peer != nil {
-		peerState := state
 		if f.Peer.Component != f.Target.Component {
-			if peerState, err = r.discover(ctx, f.Peer.Component); err != nil {
+			if now, err = state(f.Peer.Component); err != nil {
 				return Target{}, err
 			}
 		}
-		if t.Others, err = f.Peer.Choose(peerState, pick); err != nil {
-			return Target{}, err
-		}
+		t.Others, err = f.Peer.Choose(now, pick)
+		return t, err
 	}
 	for _, m := range f.Target.Component.Members {
-		if f.Peer == nil && !slices.Contains(members, m) {
+		if !slices.Contains(members, m) {
 			t.Others = append(t.Others, m)
 		}
 	}
 	return t, nil
 }
+
+// stay is how long a fault is to stay at the longest.
+func (d *Drill) stay(i int) time.Duration { return cmp.Or(d.Plan.Faults[i].For, d.Plan.Longest) }
 
 // together refuses the last of the targets if, with those of the faults that are
 // still in force when it is due, it exceeds the limits.
