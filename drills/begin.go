@@ -27,17 +27,18 @@ func begin(ctx context.Context, d *Drill, o Options) (_ *run, err error) {
 	}
 	r := &run{
 		d: d, o: o, lock: lock, clock: timeline.NewClock(),
-		keep: map[string]topology.State{}, survived: map[*topology.Member]bool{},
+		keep: map[string]topology.State{}, targets: map[int]Target{}, survived: map[*topology.Member]bool{},
 	}
 	defer func() {
 		if err != nil {
+			r.abandon(err)
 			lock.release()
 		}
 	}()
+	r.board = newBoard(d.Plan, r.clock)
 	if r.rec, err = timeline.Create(o.Dir, r.clock); err != nil {
 		return nil, err
 	}
-	r.board = newBoard(d.Plan, r.clock)
 	if err := r.start(); err != nil {
 		return nil, err
 	}
@@ -54,6 +55,19 @@ func begin(ctx context.Context, d *Drill, o Options) (_ *run, err error) {
 		return nil, errors.Join(fmt.Errorf("start watchdog: %w", err), r.jr.Close(o.Dir))
 	}
 	return r, nil
+}
+
+// abandon ends the record of a run that could not begin, and so touched nothing. If
+// not even that can be written, there is no record at all: half of one would have to
+// be read as that of a run which left things behind.
+func (r *run) abandon(why error) {
+	if r.rec == nil {
+		return
+	}
+	r.note(timeline.StopRequested{Why: text(why)})
+	if err := closeRecord(r.rec, r.o.Dir, timeline.CleanedUp{Verdict: "clean"}, false); err != nil {
+		_ = os.Remove(filepath.Join(r.o.Dir, timeline.EventsFile))
+	}
 }
 
 // start opens the record.

@@ -2,6 +2,7 @@ package drills
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,6 +22,7 @@ type board struct {
 	series []*liveSeries
 	acked  uint64
 	now    string // phase
+	next   string // what is about to happen, if it is not what the phase says
 	hit    timeline.Offset
 	faults []liveFault
 
@@ -71,7 +73,7 @@ func newBoard(p timeline.Plan, c timeline.Clock) *board {
 			of[s.Component] = &homecoming{home: map[string]bool{}, back: map[string]bool{}}
 		}
 		b.series = append(b.series, &liveSeries{
-			Series: s, tracker: sampling.NewTracker(s.Every, s.Timeout, p.Stable, 0), homecoming: of[s.Component],
+			Series: s, tracker: sampling.NewTracker(s.Every, s.Timeout, p.StableOf(s), 0), homecoming: of[s.Component],
 		})
 	}
 	go func() {
@@ -162,6 +164,13 @@ func (b *board) gap(of string, from, to timeline.Offset) {
 	}
 }
 
+// decides tells whether a series decides in the phase that the drill is in: whether
+// the baseline holds, whether the system has recovered, whether the steady state is
+// back. What looks at the end only is not waited for like that, see held.
+func (b *board) decides(l *liveSeries) bool {
+	return l.Judged && looks(l.Mode, b.now) && (runsThrough(l.Mode) || b.now == timeline.PhaseBaseline)
+}
+
 // stable tells whether every judged series has been good for as long as the
 // scenario asks, in samples that started after since.
 func (b *board) stable(since timeline.Offset) bool {
@@ -169,11 +178,57 @@ func (b *board) stable(since timeline.Offset) bool {
 	defer b.mu.Unlock()
 	now := b.clock.Now()
 	for _, l := range b.series {
-		if l.Judged && runsThrough(l.Mode) && !l.tracker.Stable(since, now) {
+		if b.decides(l) && !l.tracker.Stable(since, now) {
 			return false
 		}
 	}
 	return true
+}
+
+// held tells the same of the judged series that look at the end and not while a fault
+// is in force.
+func (b *board) held(since timeline.Offset) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clock.Now()
+	for _, l := range b.series {
+		if l.Judged && !runsThrough(l.Mode) && looks(l.Mode, timeline.PhaseSteady) && !l.tracker.Stable(since, now) {
+			return false
+		}
+	}
+	return true
+}
+
+// awaited is the longest recovery time objective, counted from since, that is not
+// decided yet: its component is not stable, and no series of it has failed, more than
+// once in a row, after the target. 0 if all are decided.
+func (b *board) awaited(since timeline.Offset) (target time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clock.Now()
+	for _, o := range b.plan.Objectives {
+		if o.Name != "rto" {
+			continue
+		}
+		stable, missed := true, false
+		for _, l := range b.series {
+			if l.Component == o.Component && b.decides(l) {
+				stable = stable && l.tracker.Stable(since, now)
+				missed = missed || l.bad >= 2 && l.badLast > since+timeline.Offset(o.Target)
+			}
+		}
+		if !stable && !missed {
+			target = max(target, o.Target)
+		}
+	}
+	return target
+}
+
+// expect says what is about to happen, until the next phase begins.
+func (b *board) expect(what string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.next = what
 }
 
 // failing names a judged series that is failing now and began to after since; ""
@@ -195,7 +250,7 @@ func (b *board) badSince(since timeline.Offset) string {
 	defer b.mu.Unlock()
 	for _, l := range b.series {
 		switch {
-		case !l.Judged || !runsThrough(l.Mode):
+		case !b.decides(l):
 		case l.lastBad.Class != "" && l.lastBad.Start >= since:
 			return fmt.Sprintf("probe %s through %s (%s): %s: %s", l.Name(), l.Via, l.Address, l.lastBad.Class, l.lastBad.Detail)
 		case l.goodLast < since: // l.good is 0 again after a pause of the runner itself
@@ -210,7 +265,7 @@ func (b *board) advice(since timeline.Offset) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, l := range b.series {
-		if l.Judged && runsThrough(l.Mode) && l.lastBad.Class == timeline.Auth && l.lastBad.Start >= since {
+		if b.decides(l) && l.lastBad.Class == timeline.Auth && l.lastBad.Start >= since {
 			return " (check the key or account that the probe uses, and the ones that what is behind the route uses)"
 		}
 	}
@@ -278,3 +333,8 @@ func (b *board) outage(probe string) time.Duration {
 
 // runsThrough tells whether a mode samples while a fault is in force.
 func runsThrough(mode string) bool { return mode == "Continuous" || mode == "OnChaos" }
+
+// looks tells whether a mode samples in a phase.
+func looks(mode, phase string) bool {
+	return mode == "Continuous" || slices.Contains(looksIn[mode], phase)
+}

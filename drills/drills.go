@@ -25,6 +25,9 @@ type Target struct {
 	Others []*topology.Member
 	// State is the component as discovered just now.
 	State topology.State
+	// Around are all components of the topology: a fault on what others run on must
+	// leave them what they need.
+	Around []*topology.Component
 	// Run is the run's id.
 	Run string
 	// Stay is how long the fault is to stay at the longest, with what the watchdog
@@ -76,6 +79,12 @@ type Holder interface {
 // yields every request since u was prepared, also after the revert.
 type Wire interface {
 	Exchanges(ctx context.Context, u Undo) iter.Seq2[timeline.Exchange, error]
+}
+
+// Narrower is implemented by injectors that may hit only a part of the requests to
+// their members; the others have no reason to be answered by anybody else.
+type Narrower interface {
+	Narrow() bool
 }
 
 // Privileged is implemented by injectors, kinds of probes and remedies that act on a

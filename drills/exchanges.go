@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"firedrill/drills/timeline"
@@ -41,6 +42,12 @@ func (r *run) collectExchanges(ctx context.Context) {
 	}
 }
 
+// own tells whether an id is of this run's probes, or of a witness or remedy. What
+// others put into the field "user" is who their users are, which no record may keep.
+func (r *run) own(id string) bool {
+	return strings.HasPrefix(id, r.o.RunID+"-") || strings.HasPrefix(id, "firedrill-")
+}
+
 // writeExchanges makes the file only if it is whole: from a part of it nobody could
 // tell what was not billed.
 func (r *run) writeExchanges(ctx context.Context, wires []*made) (err error) {
@@ -72,6 +79,9 @@ func (r *run) writeExchanges(ctx context.Context, wires []*made) (err error) {
 				continue
 			}
 			seen[key] = true
+			if !r.own(x.ID) {
+				x.ID = ""
+			}
 			if err := enc.Encode(x); err != nil {
 				return err
 			}

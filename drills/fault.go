@@ -25,14 +25,7 @@ const (
 // inject makes the faults, each at its time after the baseline.
 func (r *run) inject(ctx context.Context) error {
 	begin := r.clock.Now()
-	order := make([]int, len(r.d.Faults))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		return int(r.d.Plan.Faults[a].At - r.d.Plan.Faults[b].At)
-	})
-	for _, i := range order {
+	for _, i := range r.d.due() {
 		at := begin + timeline.Offset(r.d.Plan.Faults[i].At)
 		if err := r.until(ctx, at, func() bool { return false }); err != nil {
 			return err
@@ -49,6 +42,10 @@ func (r *run) inject(ctx context.Context) error {
 func (r *run) injectOne(ctx context.Context, i int) error {
 	p, f := r.d.Plan.Faults[i], r.d.Faults[i]
 	t, err := r.target(ctx, i)
+	if err == nil {
+		// Who is who may have changed since the preflight.
+		err = r.d.together(i, t, r.targets)
+	}
 	if err != nil {
 		return fmt.Errorf("%w: fault %s: %w", ErrAborted, p.Name, err)
 	}
@@ -67,6 +64,7 @@ func (r *run) injectOne(ctx context.Context, i int) error {
 		return err
 	}
 	r.note(timeline.Injecting{Fault: p.Name, Kind: p.Kind, Targets: memberNames(t.Members), Doing: doing(f, u)})
+	r.targets[i] = t
 	r.board.faultOn(p, memberNames(t.Members), m.ExpiresAt)
 	err = f.Injector.Inject(ctx, t, u)
 	r.note(timeline.Injected{Fault: p.Name, Err: text(err)})

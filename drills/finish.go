@@ -50,7 +50,22 @@ func (r *run) steady(ctx context.Context) error {
 	if !r.board.stable(since) && !r.hurried() && r.unrecorded() == nil {
 		return fmt.Errorf("the steady state did not come back within %s: %s", steadyWithin, r.board.badSince(since))
 	}
+	if err := r.holds(ctx, since); err != nil {
+		return err
+	}
 	return r.failBack(ctx, since)
+}
+
+// holds waits until the probes that look at the end only have held. That they do not
+// is no undo that failed: it is for the verdict.
+func (r *run) holds(ctx context.Context, since timeline.Offset) error {
+	err := r.until(ctx, r.clock.Now()+timeline.Offset(steadyWithin), func() bool {
+		return r.board.held(since) || r.hurried() || r.unrecorded() != nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait for the probes that look at the end: %w", err)
+	}
+	return nil
 }
 
 // failBack waits, where the time for it is judged, until requests are answered by
@@ -122,18 +137,12 @@ type reading struct {
 // member that cannot be read is recorded as such: the verdict knows what it may
 // not say.
 func (r *run) audit(ctx context.Context, how reading, want func(*topology.Member, topology.State) bool) error {
-	done := map[string]bool{}
-	for i, s := range r.d.Series {
-		p := r.d.Plan.Series[i]
-		k, ok := s.Kind.(LedgerKind)
-		if !ok || !p.Writes || done[p.Ledger] {
-			continue
-		}
-		done[p.Ledger] = true
+	return r.d.eachLedger(func(i int, k LedgerKind) error {
+		s, p := r.d.Series[i], r.d.Plan.Series[i]
 		state, err := r.discover(ctx, s.Component)
 		if err != nil {
 			r.caveat("ledger %s was not read back (%s): %v", p.Ledger, how.when, err)
-			continue
+			return nil
 		}
 		for _, m := range primaryFirst(survivors(s.Component, state), state) {
 			if !want(m, state) {
@@ -144,8 +153,8 @@ func (r *run) audit(ctx context.Context, how reading, want func(*topology.Member
 				return err
 			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // readWithin bounds the reading of one ledger from one member: one that hangs must

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"firedrill/drills/journal"
+	"firedrill/drills/si"
 	"firedrill/drills/timeline"
 	"firedrill/drills/topology"
 )
@@ -15,12 +16,12 @@ import (
 // lookEvery is how often a wait looks when no sample comes in.
 const lookEvery = 20 * time.Millisecond
 
-// until waits until done, the deadline, or the end of ctx (an error). It looks
-// whenever a sample comes in, and undoes faults whose own time is up.
+// until waits until done, the deadline, a fault that has lapsed, or the end of ctx (an
+// error). It looks whenever a sample comes in, and undoes faults whose own time is up.
 func (r *run) until(ctx context.Context, deadline timeline.Offset, done func() bool) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	for !done() && r.clock.Now() < deadline {
+	for !done() && r.clock.Now() < deadline && r.lapsed() == nil {
 		wait := time.NewTimer(time.Duration(deadline - r.clock.Now()))
 		select {
 		case <-ctx.Done():
@@ -40,8 +41,9 @@ func (r *run) until(ctx context.Context, deadline timeline.Offset, done func() b
 
 // heal waits for the topology to heal itself; past healAfter, if a judged series
 // is failing, the runner applies the remedies. It ends when every judged series
-// is stable, or when the drill's longest time is over.
+// is stable, when the drill's longest time is over, or when a fault has lapsed.
 func (r *run) heal(ctx context.Context) error {
+	defer r.attend(ctx)()
 	giveUp := r.effective + timeline.Offset(r.d.Plan.Longest)
 	act := r.effective + timeline.Offset(r.d.Plan.HealAfter)
 	failing := ""
@@ -66,7 +68,7 @@ func (r *run) heal(ctx context.Context) error {
 		case errors.Is(err, ErrAborted):
 			return err // the runner's own trouble, not the remedy's
 		case err != nil:
-			return r.unremedied(ctx, min(giveUp, r.hopeless()), err)
+			return r.unremedied(ctx, giveUp, err)
 		}
 		r.phase(timeline.PhaseStabilise)
 		if err := r.until(ctx, giveUp, func() bool { return r.board.stable(r.effective) }); err != nil {
@@ -76,42 +78,59 @@ func (r *run) heal(ctx context.Context) error {
 	if !r.board.stable(r.effective) {
 		by = "none"
 	}
+	if err := r.lapsed(); err != nil {
+		r.caveat("the drill did not wait any longer, as nothing can be concluded: %s", text(err))
+	}
 	r.note(timeline.Healed{By: by})
 	return nil
 }
 
-// unremedied ends the wait after a remediation that failed: when what could still
-// heal itself has missed its target, or at once.
-func (r *run) unremedied(ctx context.Context, hopeless timeline.Offset, why error) error {
-	if err := r.until(ctx, hopeless, func() bool { return r.board.stable(r.effective) }); err != nil {
-		return err
-	}
-	if r.board.stable(r.effective) {
+// unremedied waits, after a remediation that failed, for what is left of the answer:
+// either it heals all the same, or the recovery time objectives are surely missed.
+func (r *run) unremedied(ctx context.Context, giveUp timeline.Offset, why error) error {
+	healed := func() bool { return r.board.stable(r.effective) }
+	if target := r.board.awaited(r.effective); target > 0 {
+		until := "the objective of " + si.Duration(target.Seconds()) + " is surely missed"
+		if giveUp <= r.effective+timeline.Offset(target) {
+			until = "limits.duration (" + si.Duration(r.d.Plan.Longest.Seconds()) + ") is over"
+		}
+		r.caveat("the remediation did not succeed; waiting until %s, Ctrl-C puts everything back now: %s", until, text(why))
+		r.board.expect("put everything back once " + until + ": the remediation did not succeed (Ctrl-C: now)")
+		if err := r.until(ctx, min(giveUp, r.hopeless()), func() bool { return healed() || r.board.awaited(r.effective) == 0 }); err != nil {
+			return err
+		}
+	} else {
 		r.caveat("the remediation did not succeed: %s", text(why))
-		r.note(timeline.Healed{By: "topology"})
-		return nil
 	}
-	r.caveat("the remediation did not succeed, so the drill did not wait any longer: %s", text(why))
-	r.note(timeline.Healed{By: "none"})
+	by := "none"
+	if healed() {
+		by = "topology"
+	}
+	r.note(timeline.Healed{By: by})
 	return nil
 }
 
-// hopeless is when every faulted component that may heal itself has missed its
-// recovery time objective; without such a component that is now.
+// hopeless is when every recovery time objective is decided at the latest: what was
+// not stable for long enough by then has failed after its target. A sample that hangs
+// tells so when it ends.
 func (r *run) hopeless() timeline.Offset {
 	at := r.clock.Now()
-	for _, f := range r.d.Faults {
-		c := f.Target.Component
-		if c.Spec.Failover != "automatic" {
-			continue
-		}
-		for _, o := range r.d.Plan.Objectives {
-			if o.Name == "rto" && o.Component == c.Name() {
-				at = max(at, r.effective+timeline.Offset(o.Target+r.d.Plan.Stable.For))
-			}
+	for _, o := range r.d.Plan.Objectives {
+		if o.Name == "rto" {
+			at = max(at, r.effective+timeline.Offset(o.Target+r.d.Plan.Stable.For+r.longestTimeout(o.Component)))
 		}
 	}
 	return at
+}
+
+// longestTimeout is that of the series of a component.
+func (r *run) longestTimeout(component string) (longest time.Duration) {
+	for _, s := range r.d.Plan.Series {
+		if s.Component == component && s.Judged {
+			longest = max(longest, s.Timeout)
+		}
+	}
+	return longest
 }
 
 // alongside does something while faults whose own time is up are undone.

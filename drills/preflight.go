@@ -23,6 +23,9 @@ func (r *run) preflight(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, preflightWithin,
 		fmt.Errorf("%w: preflight: not done within %s: something does not answer", ErrAborted, preflightWithin))
 	defer cancel()
+	if err := r.pin(ctx); err != nil {
+		return fmt.Errorf("%w: preflight: %w", ErrAborted, err)
+	}
 	for _, c := range r.d.Components() {
 		if err := startFaultPoint(ctx, c); err != nil {
 			return fmt.Errorf("%w: preflight: %w", ErrAborted, err)
@@ -45,18 +48,8 @@ func (r *run) preflight(ctx context.Context) error {
 	if err := r.d.survivable(r.keep); err != nil {
 		return fmt.Errorf("%w: preflight: %w", ErrAborted, err)
 	}
-	targets := make([]Target, len(r.d.Faults))
-	for i, f := range r.d.Faults {
-		t, err := r.target(ctx, i)
-		if err == nil {
-			_, err = f.Injector.Prepare(ctx, t)
-		}
-		if targets[i] = t; err == nil {
-			err = r.d.together(targets[:i+1])
-		}
-		if err != nil {
-			return fmt.Errorf("%w: preflight: fault %s: %w", ErrAborted, r.d.Plan.Faults[i].Name, err)
-		}
+	if _, _, err := r.d.rehearse(ctx, func(i int) (Target, error) { return r.target(ctx, i) }); err != nil {
+		return fmt.Errorf("%w: preflight: %w", ErrAborted, err)
 	}
 	// Probes first: what they cannot log in to is found before anything is touched.
 	if err := r.openProbes(ctx); err != nil {
@@ -78,8 +71,8 @@ func startFaultPoint(ctx context.Context, c *topology.Component) error {
 	return nil
 }
 
-// Components are those that the drill's faults and probes name, in the order of
-// the file.
+// Components are those that the drill's faults, probes and remedies name, in the
+// order of the file.
 func (d *Drill) Components() []*topology.Component {
 	var used []*topology.Component
 	for _, s := range d.Series {
@@ -90,6 +83,9 @@ func (d *Drill) Components() []*topology.Component {
 	}
 	for _, f := range d.Faults {
 		used = append(used, f.Target.Component)
+	}
+	for _, m := range d.Remedies {
+		used = append(used, m.Target.Component)
 	}
 	return slices.DeleteFunc(slices.Clone(d.Topology.Components), func(c *topology.Component) bool {
 		return !slices.Contains(used, c)
@@ -124,17 +120,28 @@ func wholeWords(c *topology.Component) string {
 	return "make " + c.Name() + " whole: one primary, every member following it, routes leading there"
 }
 
-// prepareLedgers makes the places that the ledgers' writes go to; each is
-// journaled before.
-func (r *run) prepareLedgers(ctx context.Context) error {
+// eachLedger calls do for the first series of every ledger.
+func (d *Drill) eachLedger(do func(i int, k LedgerKind) error) error {
 	done := map[string]bool{}
-	for i, s := range r.d.Series {
-		plan := r.d.Plan.Series[i]
+	for i, s := range d.Series {
+		plan := d.Plan.Series[i]
 		k, ok := s.Kind.(LedgerKind)
 		if !ok || !plan.Writes || done[plan.Ledger] {
 			continue
 		}
 		done[plan.Ledger] = true
+		if err := do(i, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prepareLedgers makes the places that the ledgers' writes go to; each is
+// journaled before.
+func (r *run) prepareLedgers(ctx context.Context) error {
+	return r.d.eachLedger(func(i int, k LedgerKind) error {
+		s, plan := r.d.Series[i], r.d.Plan.Series[i]
 		u, err := k.PlanUndo(s.Component, r.o.RunID)
 		if err != nil {
 			return fmt.Errorf("%w: ledger %s: %w", ErrAborted, plan.Ledger, err)
@@ -147,8 +154,8 @@ func (r *run) prepareLedgers(ctx context.Context) error {
 		if err := k.Prepare(ctx, s.Component, r.o.RunID); err != nil {
 			return fmt.Errorf("%w: ledger %s: prepare: %w", ErrAborted, plan.Ledger, err)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // baseline is the A/A stretch: nothing is injected, and everything must hold.

@@ -43,34 +43,48 @@ func PreviewOf(ctx context.Context, d *Drill, k topology.Kinds, seed uint64) (Pr
 	if err := d.survivable(states); err != nil {
 		return p, fmt.Errorf("%w: %w", ErrAborted, err)
 	}
-	for i, s := range d.Series {
-		if k, ok := s.Kind.(LedgerKind); ok && d.Plan.Series[i].Writes && d.Plan.Series[i].Client == string(Fresh) {
-			u, err := k.PlanUndo(s.Component, "preview")
-			if err != nil {
-				return p, err
-			}
-			p.Steps = append(p.Steps, PreviewStep{What: "make ledger " + d.Plan.Series[i].Ledger, On: s.Component.Name(), Undo: u.Says})
-		}
+	steps, err := d.previewLedgers()
+	if err != nil {
+		return p, err
 	}
+	p.Steps = append(p.Steps, steps...)
 	agents, err := d.previewAgents()
 	if err != nil {
 		return p, fmt.Errorf("%w: %w", ErrAborted, err)
 	}
 	p.Steps = append(p.Steps, agents...)
-	for i, f := range d.Faults {
-		step, err := previewFault(ctx, d, i, f, states, seed)
-		if err != nil {
-			return p, fmt.Errorf("%w: fault %s: %w", ErrAborted, d.Plan.Faults[i].Name, err)
-		}
-		p.Steps = append(p.Steps, step)
+	if steps, err = d.previewFaults(ctx, states, seed); err != nil {
+		return p, fmt.Errorf("%w: %w", ErrAborted, err)
 	}
+	p.Steps = append(p.Steps, steps...)
 	for i, m := range d.Plan.Remedies {
 		p.Steps = append(p.Steps, PreviewStep{
 			What: fmt.Sprintf("remedy %s (%s), if it has not healed after %s", m.Name, m.Kind, d.Plan.HealAfter),
-			On:   d.Remedies[i].Target.String(), Undo: "the roles are made whole after the drill",
+			On:   d.Remedies[i].Target.reach(),
+			Undo: wayBack(d.Remedies[i].Remedy),
 		})
 	}
 	return p, nil
+}
+
+// wayBack is how what a remedy did is undone.
+func wayBack(r Remedy) string {
+	if _, ok := r.(Reverter); ok {
+		return "taken back after the drill, then the roles are made whole"
+	}
+	return "the roles are made whole after the drill"
+}
+
+// previewLedgers are the places made for the ledgers' writes.
+func (d *Drill) previewLedgers() (steps []PreviewStep, err error) {
+	err = d.eachLedger(func(i int, k LedgerKind) error {
+		u, err := k.PlanUndo(d.Series[i].Component, "preview")
+		if err == nil {
+			steps = append(steps, PreviewStep{What: "make ledger " + d.Plan.Series[i].Ledger, On: d.Series[i].Component.Name(), Undo: u.Says})
+		}
+		return err
+	})
+	return steps, err
 }
 
 // look admits and discovers a component, as the preflight does.
@@ -87,22 +101,23 @@ func (d *Drill) look(ctx context.Context, k topology.Kinds, c *topology.Componen
 	return s, k.Enrol(c, s)
 }
 
-func previewFault(ctx context.Context, d *Drill, i int, f FaultStep, states map[string]topology.State, seed uint64) (PreviewStep, error) {
-	plan := d.Plan.Faults[i]
-	state := states[f.Target.Component.Name()]
-	ms, err := f.Target.Choose(state, chance(seed, i))
+// previewFaults prepares every fault, in the order in which they are due.
+func (d *Drill) previewFaults(ctx context.Context, states map[string]topology.State, seed uint64) ([]PreviewStep, error) {
+	targets, undos, err := d.rehearse(ctx, func(i int) (Target, error) {
+		t, err := d.resolve(i, seed, func(c *topology.Component) (topology.State, error) { return states[c.Name()], nil })
+		t.Run, t.Stay = "preview", d.stay(i)+defaultSlack
+		return t, err
+	})
 	if err != nil {
-		return PreviewStep{}, err
+		return nil, err
 	}
-	if err := d.Limits.allow(ms, f.Target.Component); err != nil {
-		return PreviewStep{}, err
+	var steps []PreviewStep
+	for _, i := range d.due() {
+		plan := d.Plan.Faults[i]
+		steps = append(steps, PreviewStep{
+			What: fmt.Sprintf("fault %s (%s)", plan.Name, plan.Kind), On: strings.Join(memberNames(targets[i].Members), ", "),
+			At: plan.At, Undo: undos[i].Says,
+		})
 	}
-	u, err := f.Injector.Prepare(ctx, Target{Component: f.Target.Component, Members: ms, State: state})
-	if err != nil {
-		return PreviewStep{}, err
-	}
-	return PreviewStep{
-		What: fmt.Sprintf("fault %s (%s)", plan.Name, plan.Kind), On: strings.Join(memberNames(ms), ", "),
-		At: plan.At, Undo: u.Says,
-	}, nil
+	return steps, nil
 }

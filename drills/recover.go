@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,8 +34,8 @@ type Recovery struct {
 	KeptOut map[string]string `json:"kept_out,omitempty"`
 }
 
-// Journals returns what is left to recover in a home, oldest first. A topology
-// name other than "" narrows it.
+// Journals returns what is left to recover in a home, in the order in which the runs
+// began. A topology name other than "" narrows it.
 func Journals(home, topologyName string) ([]journal.State, error) {
 	paths, err := journal.List(journalDir(home))
 	if err != nil {
@@ -53,6 +54,7 @@ func Journals(home, topologyName string) ([]journal.State, error) {
 			left = append(left, s)
 		}
 	}
+	slices.SortStableFunc(left, func(a, b journal.State) int { return a.Header.StartedAt.Compare(b.Header.StartedAt) })
 	return left, nil
 }
 
@@ -65,6 +67,9 @@ func Recover(ctx context.Context, home, path string, plugins Catalogues, by stri
 	s, err := journal.Read(path)
 	if err != nil {
 		return Recovery{}, err
+	}
+	if s.Header.RunID == "" {
+		return Recovery{}, fmt.Errorf("%w: journal %s is damaged: its first line cannot be read: undo by hand what its other lines say, if there are any, then remove it", ErrDirty, path)
 	}
 	l, err := takeLock(home, s.Header.Topology, wait)
 	if err != nil {
@@ -128,6 +133,9 @@ func recoverLocked(ctx context.Context, path string, plugins Catalogues, by stri
 	if err != nil {
 		return rec, err
 	}
+	if finished(s) {
+		return rec, j.Close(s.Header.RunDir)
+	}
 	c := &closing{by: by, plugins: plugins, rec: &rec}
 	c.resume(s)
 	for _, err := range undoAll(s.Pending, func(i journal.Intent) error { return c.undo(ctx, j, i) }) {
@@ -138,6 +146,25 @@ func recoverLocked(ctx context.Context, path string, plugins Catalogues, by stri
 		return rec, fmt.Errorf("%w: %s", ErrDirty, strings.Join(c.left, "; "))
 	}
 	return rec, j.Close(s.Header.RunDir)
+}
+
+// finished tells that a runner died when all was done but the journal still to be put
+// away. Its record is sealed: nothing may be added, least of all that it was aborted.
+func finished(s journal.State) bool {
+	if s.Closed {
+		return true
+	}
+	rec, err := timeline.Read(s.Header.RunDir)
+	if err != nil || rec.Ended == nil || len(s.Pending) > 0 {
+		return false
+	}
+	clean := false
+	for _, e := range rec.Events {
+		if c, ok := e.Payload.(timeline.CleanedUp); ok {
+			clean = c.Verdict == "clean"
+		}
+	}
+	return clean
 }
 
 // closing is a recovery under way. The record is written if it can be: putting

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -27,6 +29,8 @@ type models struct {
 	backIn   time.Duration
 	heldErr  error
 	everSeen []timeline.Exchange
+	others   []timeline.Exchange
+	dir      string // of the record
 }
 
 // Op implements drills.RequestKind.
@@ -75,7 +79,7 @@ func (m *models) Exchanges(context.Context, drills.Undo) iter.Seq2[timeline.Exch
 	return func(yield func(timeline.Exchange, error) bool) {
 		twice := m.everSeen[1]
 		twice.Member = "b"
-		for _, x := range append(m.everSeen, twice) {
+		for _, x := range append(append(m.everSeen, twice), m.others...) {
 			if !yield(x, nil) {
 				return
 			}
@@ -88,6 +92,7 @@ func (m *models) outage(t *testing.T) verdict.Result {
 	t.Helper()
 	m.world = &world{noRemedy: true}
 	res, clean := m.run(t, func(d *drills.Drill, o *drills.Options) {
+		m.dir = o.Dir
 		o.Plugins.Injectors = kind.Of("fault", kind.New("break", "", struct{}{}, func(struct{}) (drills.Injector, error) { return m, nil }))
 		d.Series[0].Kind, d.Faults[0].Injector = m, m
 		d.Plan.Series[0].Op = "chat"
@@ -136,6 +141,28 @@ func TestWhatTheWireSawIsPartOfTheRecord(t *testing.T) {
 	assert.InDelta(t, 1, *twice.Measured, 0)
 	assert.Contains(t, res.Evidence.Files, timeline.ExchangesFile)
 	assert.Equal(t, "r1-2", res.Requests[0].IDs["answered_twice"][0].ID)
+}
+
+// Whoever asks a model puts into the field "user" who its user is.
+func TestRecordHasNobodyElsesIDs(t *testing.T) {
+	m := &models{}
+	for _, id := range []string{"jane@example.com", "r11-7", "firedrill-witness-7-1", "firedrill-canary-X"} {
+		m.others = append(m.others, timeline.Exchange{ID: id, Member: "a", From: time.Unix(int64(len(m.others)), 0), Billed: true})
+	}
+	m.outage(t)
+	b, err := os.ReadFile(filepath.Join(m.dir, timeline.ExchangesFile))
+	require.NoError(t, err)
+	assert.NotContains(t, string(b), "jane")
+	assert.NotContains(t, string(b), "r11-7")
+	rec, err := timeline.Read(m.dir)
+	require.NoError(t, err)
+	all, _, err := rec.ReadExchanges()
+	require.NoError(t, err)
+	var ids []string
+	for _, x := range all[len(all)-4:] {
+		ids = append(ids, x.ID)
+	}
+	assert.Equal(t, []string{"", "", "firedrill-witness-7-1", "firedrill-canary-X"}, ids, "they are there, without a name")
 }
 
 func TestFaultThatWasNotInForceAllTheTimeProvesNothing(t *testing.T) {

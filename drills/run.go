@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"firedrill/drills/journal"
@@ -51,7 +52,8 @@ type Options struct {
 }
 
 // undoWithin bounds each stage of the undoing of a run: none takes the time of the
-// next.
+// next. Only making a component whole takes as long as it takes: a large database is
+// copied, and half a copy is worth nothing.
 const undoWithin = 5 * time.Minute
 
 // ErrAborted is the cause of every early stop; its text says why.
@@ -95,7 +97,10 @@ func Run(ctx context.Context, d *Drill, o Options) (clean bool, err error) {
 		back = []stage{{timeline.PhaseRevert, r.revert}, {timeline.PhaseRejoin, r.rejoin}}
 	}
 	for _, s := range append(back, stage{do: r.sweep}) {
-		within, done := context.WithTimeout(undo, undoWithin)
+		within, done := context.WithCancel(undo)
+		if s.phase != timeline.PhaseRejoin {
+			within, done = context.WithTimeoutCause(undo, undoWithin, fmt.Errorf("%s: not done within %s", s.phase, undoWithin))
+		}
 		if err := r.stages(within, []stage{s}); err != nil && !errors.Is(err, errUnrecorded) {
 			r.leftover(err)
 		}
@@ -148,6 +153,10 @@ type run struct {
 
 	// keep is each component as it was before the first fault.
 	keep map[string]topology.State
+	// targets are what each fault that was made acts on.
+	targets map[int]Target
+	// lapse is why a fault is not in force any more, nil while all are; see attend.
+	lapse atomic.Pointer[error]
 	// mu guards made: the intents to be undone, oldest first.
 	mu   sync.Mutex
 	made []*made

@@ -66,24 +66,47 @@ func TestRemedyFails(t *testing.T) {
 	assert.Equal(t, verdict.Missed, res.Verdict)
 	assert.Equal(t, "failed", res.Remedies[0].Outcome)
 	assert.Contains(t, res.Remedies[0].Error, "12 transactions")
+	assert.Equal(t, "none", res.Recovery.By)
+	assert.Greater(t, res.Objectives[0].Actual.Lo, 10.0, "proven, not given up")
+	assert.Less(t, res.Objectives[0].Actual.Lo, 10.1, "and no longer waited for")
+	assert.Equal(t, "the remediation did not succeed; waiting until the objective of 10 s is surely missed, Ctrl-C puts everything back now: remedy mend: replica db-2 misses 12 transactions", res.Caveats[0])
 }
 
-// A component that heals itself may still do so, within its target.
+// A recovery time objective is not missed before its time has passed.
+func TestGivenUpBeforeTheTarget(t *testing.T) {
+	for name, w := range map[string]*world{
+		"no remedy":    {noRemedy: true},
+		"remedy fails": {remedyErr: errors.New("no replica")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			res, clean := w.run(t, func(d *drills.Drill, _ *drills.Options) { d.Plan.Longest = 5 * time.Second })
+			assert.True(t, clean)
+			assert.Equal(t, verdict.Inconclusive, res.Verdict)
+			assert.Equal(t, 4, res.ExitCode)
+			rto := res.Objectives[0]
+			assert.Equal(t, verdict.Inconclusive, rto.Verdict)
+			assert.Nil(t, rto.Actual.Hi)
+			assert.InDelta(t, 5, rto.Actual.Lo, 0.1)
+			assert.Equal(t, "look/fresh had not recovered when the drill stopped looking, 5 s after the fault, because limits.duration (5 s) was over; the target of 10 s had not passed by then, so it is neither met nor missed", rto.Why)
+			assert.Contains(t, res.Sentence, "Nothing can be concluded: RTO of svc: look/fresh had not recovered")
+			if w.remedyErr != nil {
+				assert.Contains(t, res.Caveats[0], "waiting until limits.duration (5 s) is over, Ctrl-C puts everything back now: remedy mend: no replica")
+				assert.Equal(t, "the remedy mend failed: no replica", res.Reasons[len(res.Reasons)-1])
+			}
+		})
+	}
+}
+
+// What heals all the same within its target has met it, whoever was to heal it.
 func TestRemedyFailsButTheTopologyHeals(t *testing.T) {
 	w := &world{remedyErr: errors.New("the route is fixed"), healsIn: 6 * time.Second}
-	res, _ := w.run(t, func(d *drills.Drill, _ *drills.Options) {
-		d.Plan.HealAfter = 2 * time.Second
-		d.Topology.Components[0].Spec.Failover = "automatic"
-	})
+	res, _ := w.run(t, func(d *drills.Drill, _ *drills.Options) { d.Plan.HealAfter = 2 * time.Second })
 	assert.Equal(t, verdict.Met, res.Verdict, res.Reasons)
 	assert.Equal(t, "topology", res.Recovery.By)
 	assert.Equal(t, "failed", res.Remedies[0].Outcome)
 
 	w = &world{remedyErr: errors.New("the route is fixed")}
-	res, _ = w.run(t, func(d *drills.Drill, _ *drills.Options) {
-		d.Plan.HealAfter = 2 * time.Second
-		d.Topology.Components[0].Spec.Failover = "automatic"
-	})
+	res, _ = w.run(t, func(d *drills.Drill, _ *drills.Options) { d.Plan.HealAfter = 2 * time.Second })
 	assert.Equal(t, verdict.Missed, res.Verdict)
 	assert.Greater(t, res.Objectives[0].Actual.Lo, 10.0, "proven, not given up")
 }

@@ -147,6 +147,9 @@ func (d *Drill) resolve(i int, seed uint64, state func(*topology.Component) (top
 		return Target{}, err
 	}
 	t := Target{Component: f.Target.Component, Members: members, State: now}
+	if d.Topology != nil {
+		t.Around = d.Topology.Components
+	}
 	if f.Peer != nil {
 		if f.Peer.Component != f.Target.Component {
 			if now, err = state(f.Peer.Component); err != nil {
@@ -167,24 +170,67 @@ func (d *Drill) resolve(i int, seed uint64, state func(*topology.Component) (top
 // stay is how long a fault is to stay at the longest.
 func (d *Drill) stay(i int) time.Duration { return cmp.Or(d.Plan.Faults[i].For, d.Plan.Longest) }
 
-// together refuses the last of the targets if, with those of the faults that are
-// still in force when it is due, it exceeds the limits.
-func (d *Drill) together(targets []Target) error {
-	last := len(targets) - 1
-	at := d.Plan.Faults[last].At
-	var ms []*topology.Member
-	for i, t := range targets {
-		p := d.Plan.Faults[i]
-		if i != last && (p.At > at || p.For > 0 && p.At+p.For <= at) {
+// due is the order in which the faults are made.
+func (d *Drill) due() []int {
+	order := make([]int, len(d.Faults))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(d.Plan.Faults[a].At, d.Plan.Faults[b].At) })
+	return order
+}
+
+// together refuses a fault if its target, with those of the faults that are still in
+// force when it is due, exceeds the limits. targets has a target for each fault that
+// was made before.
+func (d *Drill) together(i int, t Target, targets map[int]Target) error {
+	at, ms := d.Plan.Faults[i].At, slices.Clone(t.Members)
+	for _, j := range d.due() {
+		if p := d.Plan.Faults[j]; p.For > 0 && p.At+p.For <= at {
 			continue
 		}
-		for _, m := range t.Members {
+		for _, m := range targets[j].Members {
 			if !slices.Contains(ms, m) {
 				ms = append(ms, m)
 			}
 		}
 	}
-	return d.Limits.allow(ms, targets[last].Component)
+	return d.Limits.allow(ms, t.Component)
+}
+
+// rehearse resolves and prepares every fault in the order in which they are due, as if
+// nothing changed meanwhile.
+func (d *Drill) rehearse(ctx context.Context, resolve func(i int) (Target, error)) (map[int]Target, map[int]Undo, error) {
+	targets, undos := map[int]Target{}, map[int]Undo{}
+	for _, i := range d.due() {
+		t, err := resolve(i)
+		if err == nil {
+			undos[i], err = d.Faults[i].Injector.Prepare(ctx, t)
+		}
+		if err == nil {
+			err = d.together(i, t, targets)
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("fault %s: %w", d.Plan.Faults[i].Name, err)
+		}
+		targets[i] = t
+	}
+	return targets, undos, nil
+}
+
+// reach lists what a remedy may act on: the component's members and what leads there.
+func (s Selector) reach() string {
+	const few = 8
+	what := fmt.Sprintf("%s: ", s)
+	if n := len(s.Component.Members); n > few {
+		what += fmt.Sprintf("%d members", n)
+	} else {
+		what += strings.Join(memberNames(s.Component.Members), ", ")
+	}
+	for _, rt := range s.Component.Routes {
+		what += ", route " + rt.Spec.Name
+	}
+	return what
 }
 
 // chance is the seed's choice for a fault, the same whenever it is asked anew: what a

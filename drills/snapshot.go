@@ -1,6 +1,7 @@
 package drills
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -14,7 +15,7 @@ const snapshotEvery = 250 * time.Millisecond
 func (b *board) phase(name string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.now = name
+	b.now, b.next = name, ""
 }
 
 // in tells whether the drill is in one of the phases.
@@ -71,7 +72,7 @@ func (b *board) snapshot() Snapshot {
 	now := b.clock.Now()
 	s := Snapshot{
 		Scenario: b.plan.Scenario, Phase: b.now, Elapsed: time.Duration(now),
-		Acked: b.acked, Next: next[b.now],
+		Acked: b.acked, Next: cmp.Or(b.next, next[b.now]),
 	}
 	if b.hit > 0 {
 		d := time.Duration(now - b.hit)

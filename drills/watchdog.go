@@ -43,27 +43,14 @@ func Watchdog(ctx context.Context, home, path string, plugins Catalogues, ready 
 				return Recovery{}, h.err
 			}
 			defer h.l.release()
-			s, err := journal.Read(path)
-			switch {
-			case errors.Is(err, os.ErrNotExist) || err == nil && s.Left:
+			if s, err := journal.Read(path); errors.Is(err, os.ErrNotExist) || err == nil && s.Left {
 				return Recovery{}, nil // the runner ended by itself
-			case err == nil && s.Closed:
-				return Recovery{}, putAway(s) // it died between its last two steps
 			}
 			return recoverLocked(ctx, path, plugins, "the watchdog")
 		case <-tick.C:
 			expire(ctx, path, plugins)
 		}
 	}
-}
-
-// putAway moves a journal that nothing is left to do of to where it belongs.
-func putAway(s journal.State) error {
-	j, err := journal.Open(s.Path)
-	if err != nil {
-		return err
-	}
-	return j.Close(s.Header.RunDir)
 }
 
 // expire undoes the faults that are past their time to live, though the runner

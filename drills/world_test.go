@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -31,7 +32,11 @@ type world struct {
 	injectErr, confirmErr, revertErr, remedyErr, restoreErr error
 	injectPanic                                             bool
 	noRemedy                                                bool
-	onRemedy                                                func()
+	// swaps has the members change their roles when the first fault is made.
+	swaps bool
+	// prepared are the targets that a fault was prepared for.
+	prepared []drills.Target
+	onRemedy func()
 }
 
 func (w *world) set(f func()) { w.mu.Lock(); defer w.mu.Unlock(); f() }
@@ -50,7 +55,8 @@ func (w *world) Observe(context.Context) drills.Observation {
 func (w *world) Open(context.Context, drills.Subject) (drills.Probe, error) { return w, nil }
 
 // Prepare implements drills.Injector.
-func (w *world) Prepare(context.Context, drills.Target) (drills.Undo, error) {
+func (w *world) Prepare(_ context.Context, t drills.Target) (drills.Undo, error) {
+	w.set(func() { w.prepared = append(w.prepared, t) })
 	return drills.Undo{Says: "start it again", Data: json.RawMessage(`{}`)}, nil
 }
 
@@ -97,7 +103,13 @@ func (w *world) Apply(_ context.Context, _ drills.Target, log drills.RemedyLog) 
 
 // Discover implements topology.Adapter.
 func (w *world) Discover(context.Context) (topology.State, error) {
-	return topology.State{Members: []topology.MemberState{{Member: "a", Role: topology.Primary}, {Member: "b", Role: topology.Replica}}}, nil
+	roles := []topology.Role{topology.Primary, topology.Replica}
+	w.set(func() {
+		if w.swaps && w.injected > 0 {
+			slices.Reverse(roles)
+		}
+	})
+	return topology.State{Members: []topology.MemberState{{Member: "a", Role: roles[0]}, {Member: "b", Role: roles[1]}}}, nil
 }
 
 // Restore implements topology.Adapter.

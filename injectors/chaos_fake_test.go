@@ -48,7 +48,7 @@ func newFakeChaos(t *testing.T, more ...runtime.Object) *fakeChaos {
 		ObjectMeta: metav1.ObjectMeta{Name: "chaos-daemon-x", Namespace: "chaos-mesh", Labels: map[string]string{discoveryv1.LabelServiceName: "chaos-daemon"}},
 		Endpoints:  []discoveryv1.Endpoint{{NodeName: new("node-a")}},
 	}
-	f := &fakeChaos{fakeCluster: newFake(t, append(more, slice, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}})...)}
+	f := &fakeChaos{fakeCluster: newFake(t, append(more, slice)...)}
 	f.objects = fake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
 		resource("podchaos"): "PodChaosList", resource("networkchaos"): "NetworkChaosList", resource("timechaos"): "TimeChaosList",
 		resource("podnetworkchaos"): "PodNetworkChaosList", resource("gcpchaos"): "GCPChaosList",

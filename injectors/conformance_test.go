@@ -35,7 +35,7 @@ func TestProcessKillOfAForkingServerConforms(t *testing.T) {
 		Catalogue: injectors.All(kinds), Kind: "process-kill", Event: true, With: `{"signal":"KILL","scope":"tree"}`,
 		Target:  target([]topology.MemberSpec{m}, nil),
 		Faulted: down(m), Healthy: func(ctx context.Context) error {
-			return eventually(ctx, func(context.Context) error { return hello(m.Address, time.Second) })
+			return eventually(ctx, func(context.Context) error { return hello(m.Address, 5*time.Second) })
 		},
 		Leftovers: tables,
 	})
@@ -86,7 +86,7 @@ func frozen(m topology.MemberSpec) error {
 			return fmt.Errorf("process %d is in state %c", p.PID, p.State)
 		}
 	}
-	if err := hello(m.Address, 20*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
+	if err := greets(m.Address, 2*time.Second, 20*time.Millisecond); !errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Errorf("%s: want no answer on an open connection, got %w", m.Address, err)
 	}
 	return nil

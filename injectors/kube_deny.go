@@ -1,6 +1,7 @@
 package injectors
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,7 @@ import (
 // denyUndo names the policy and the label, which are the fault's own.
 type denyUndo struct {
 	ID    string   `json:"id"`
+	Run   string   `json:"run,omitempty"`
 	Pods  []podRef `json:"pods"`
 	Tries []try    `json:"tries,omitempty"`
 }
@@ -30,9 +32,11 @@ type try struct {
 	Container string `json:"container"`
 }
 
-// policy is the name of the NetworkPolicy, label that of the pods that it is about.
+// policy is the name of the NetworkPolicy, label that of the pods that it is about, and
+// value that of the label.
 func (u denyUndo) policy() string { return "firedrill-deny-" + u.ID }
 func (u denyUndo) label() string  { return "firedrill.dev/deny-" + u.ID }
+func (u denyUndo) value() string  { return cmp.Or(u.Run, "true") }
 
 // namespaces are those of the pods, with the access to each.
 func (u denyUndo) namespaces() (all []kube.Place) {
@@ -58,10 +62,10 @@ func (u denyUndo) paths() (all []path) {
 func (f *networkPolicyDeny) object(u denyUndo, ns string) *networkingv1.NetworkPolicy {
 	p := &networkingv1.NetworkPolicy{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: u.policy(), Namespace: ns, Labels: map[string]string{"app.kubernetes.io/managed-by": "firedrill"},
+			Name: u.policy(), Namespace: ns, Labels: map[string]string{"app.kubernetes.io/managed-by": "firedrill", kube.RunLabel: u.Run},
 		},
 		Spec: networkingv1.NetworkPolicySpec{
-			PodSelector: metav1.LabelSelector{MatchLabels: map[string]string{u.label(): "true"}}, PolicyTypes: f.spec.types(),
+			PodSelector: metav1.LabelSelector{MatchLabels: map[string]string{u.label(): u.value()}}, PolicyTypes: f.spec.types(),
 		},
 	}
 	var peers []networkingv1.NetworkPolicyPeer

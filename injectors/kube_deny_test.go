@@ -127,13 +127,13 @@ func TestNetworkPolicyDenyOut(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
 	to := f.target(f.api(nil), 1)
-	i := fault(t, "network-policy-deny", `{"direction":"out"}`)
-	u, err := i.Prepare(t.Context(), to)
-	require.NoError(t, err)
-	_, err = sees(t, i, to, u, time.Second)
-	require.ErrorContains(t, err, "need a command (with.try)")
+	_, err := All(builtin.Kinds()).Build("network-policy-deny", json.RawMessage(`{"direction":"out"}`))
+	require.ErrorContains(t, err, "only a command in a pod can tell whether it does: name one (try)")
+	_, err = fault(t, "network-policy-deny", `{}`).Prepare(t.Context(), to)
+	require.ErrorContains(t, err, "the runner cannot connect to api-1-0, so that it could not see whether the fault acts")
+	assert.Empty(t, f.asked())
 
-	i = fault(t, "network-policy-deny", `{"direction":"out","try":["nc","-z","db","5432"]}`)
+	i := fault(t, "network-policy-deny", `{"direction":"out","try":["nc","-z","db","5432"]}`)
 	answers := errors.New("not a command's doing")
 	var ran []string
 	i.(*networkPolicyDeny).exec = func(_ context.Context, _ *kube.Cluster, in podRef, container string, argv []string) error {
@@ -143,7 +143,7 @@ func TestNetworkPolicyDenyOut(t *testing.T) {
 	_, err = i.Prepare(t.Context(), to)
 	require.ErrorContains(t, err, "try, before the fault: not a command's doing")
 	answers = nil
-	u, err = i.Prepare(t.Context(), to)
+	u, err := i.Prepare(t.Context(), to)
 	require.NoError(t, err)
 	assert.Equal(t, []string{"api-1-0", "api", "nc", "-z", "db", "5432"}, ran)
 	require.NoError(t, i.Inject(t.Context(), to, u))
@@ -154,7 +154,7 @@ func TestNetworkPolicyDenyOut(t *testing.T) {
 	_, err = sees(t, i, to, u, 150*time.Millisecond)
 	require.ErrorContains(t, err, "the container is gone", "that is no witness")
 	answers = utilexec.CodeExitError{Code: 1, Err: errors.New("exit 1")}
-	by, err := sees(t, i, to, u, time.Second)
+	by, err := sees(t, i, to, u, 10*time.Second)
 	require.NoError(t, err)
 	assert.Contains(t, by, "by try in api-1-0")
 	require.NoError(t, i.Revert(t.Context(), u))
@@ -170,7 +170,7 @@ func TestNetworkPolicyDenyRefuses(t *testing.T) {
 		policy    func(*networkingv1.NetworkPolicy)
 	}{
 		"allowed by another": {`{}`, "NetworkPolicy shop/other allows pod shop/api-1-0 something", allow},
-		"not that way":       {`{"direction":"out"}`, "", allow},
+		"not that way":       {`{"direction":"out","try":["true"]}`, "", allow},
 		"nothing allowed":    {`{}`, "", func(*networkingv1.NetworkPolicy) {}},
 		"the runner itself":  {`{"except":["127.0.0.0/8"]}`, "is in except 127.0.0.0/8: it could not see whether the fault acts", nil},
 	} {
@@ -183,7 +183,9 @@ func TestNetworkPolicyDenyRefuses(t *testing.T) {
 				c.policy(p)
 				require.NoError(t, f.client.Tracker().Create(policiesResource, p, "shop"))
 			}
-			_, err := fault(t, "network-policy-deny", c.how).Prepare(t.Context(), f.target(f.api(map[string]any{"port": 8080}), 1))
+			i := fault(t, "network-policy-deny", c.how)
+			i.(*networkPolicyDeny).exec = func(context.Context, *kube.Cluster, podRef, string, []string) error { return nil }
+			_, err := i.Prepare(t.Context(), f.target(f.api(map[string]any{"port": 8080}), 1))
 			if c.want == "" {
 				assert.NoError(t, err)
 			} else {

@@ -75,7 +75,7 @@ func TestContainerExecKill(t *testing.T) {
 			_, err = sees(t, i, to, u, 50*time.Millisecond)
 			require.ErrorContains(t, err, "container api of pod shop/api-1-0 goes on running: its process may have no handler")
 			f.restarted("api-1-0", false)
-			by, err := sees(t, i, to, u, time.Second)
+			by, err := sees(t, i, to, u, 10*time.Second)
 			require.NoError(t, err)
 			assert.Equal(t, "container api of pod shop/api-1-0: its kubelet says that it has ended", by)
 			require.ErrorContains(t, briefly(t, i, u), "pod shop/api-1-0 is not ready")

@@ -44,7 +44,7 @@ func newFake(t *testing.T, more ...runtime.Object) *fakeCluster {
 	labels := map[string]string{"app": "api"}
 	selector := &metav1.LabelSelector{MatchLabels: labels}
 	objects := append(more,
-		node("node-a"), node("node-b"),
+		node("node-a"), node("node-b"), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}},
 		&appsv1.Deployment{
 			ObjectMeta: metav1.ObjectMeta{Name: "api", Namespace: "shop", UID: "deployment"},
 			Spec:       appsv1.DeploymentSpec{Replicas: &three, Selector: selector},

@@ -16,7 +16,7 @@ import (
 func guardPods(ctx context.Context, t drills.Target, hit []livePod) error {
 	a, ok := t.Component.Adapter.(*kube.Pods)
 	if !ok {
-		return nil // other kinds have guards of their own
+		return guardPlaces(ctx, hit) // how many, other kinds know themselves
 	}
 	pods, err := a.List(ctx)
 	if err != nil {
@@ -41,12 +41,17 @@ func guardPods(ctx context.Context, t drills.Target, hit []livePod) error {
 
 // guardLeft refuses to leave so many of the ready pods.
 func guardLeft(ctx context.Context, t drills.Target, a *kube.Pods, ready, left int) error {
+	return guardFloor(ctx, t.Component.Name(), a, ready, left)
+}
+
+// guardFloor refuses to leave a component so many of its ready pods.
+func guardFloor(ctx context.Context, name string, a *kube.Pods, ready, left int) error {
 	least, why, err := a.Floor(ctx)
 	if err != nil {
 		return err
 	}
 	if left < least {
-		return fmt.Errorf("it would leave %d of the %d ready pods of %s, fewer than %d: %s", left, ready, t.Component.Name(), least, why)
+		return fmt.Errorf("it would leave %d of the %d ready pods of %s, fewer than %d: %s", left, ready, name, least, why)
 	}
 	return nil
 }

@@ -22,9 +22,14 @@ var (
 	execNeeds = []need{{"", "pods/exec", "create get", ""}}
 )
 
-// podNeeds finds the pods of a target, and what keeps them.
+// podNeeds finds the pods of a target, and what keeps them. Whose namespaces they are in
+// is asked for those whose component does not ask it.
 func podNeeds(c *topology.Component) []need {
-	return append([]need{{"", "pods", "get list", ""}}, workloadNeeds(c, "get")...)
+	all := append([]need{{"", "pods", "get list", ""}}, workloadNeeds(c, "get")...)
+	if _, ok := c.Adapter.(*kube.Pods); !ok {
+		all = append(all, need{"", "namespaces", "get", ""})
+	}
+	return all
 }
 
 // workloadNeeds is what does something with the workload of a component: the one that

@@ -38,9 +38,10 @@ type liveNode struct {
 
 // nodesUndo is what nodes were before the fault. The annotation Mark is set by the
 // request that makes the fault, and taken away by the one that undoes it: what has
-// none is as it was, or somebody else's.
+// none is as it was, or somebody else's. Its value is the run's id.
 type nodesUndo struct {
 	Mark  string    `json:"mark"`
+	Run   string    `json:"run,omitempty"`
 	Nodes []nodeRef `json:"nodes"`
 	// Pods are those that are to leave the nodes.
 	Pods []podRef `json:"pods,omitempty"`

@@ -45,7 +45,7 @@ func TestWorkloadScale(t *testing.T) {
 	require.ErrorContains(t, err, "deployment/api in namespace shop has 3 pods, not 1 yet")
 	f.remove(podsResource, "shop", "api-1-0")
 	f.remove(podsResource, "shop", "api-1-2")
-	_, err = sees(t, i, to, u, time.Second)
+	_, err = sees(t, i, to, u, 10*time.Second)
 	require.NoError(t, err)
 	require.NoError(t, i.(drills.Holder).Held(t.Context(), u))
 

@@ -64,8 +64,9 @@ type LLMFaultSpec struct {
 	// Keys are references (env:NAME or file:PATH) to the keys whose requests are
 	// hit; default: all.
 	Keys []spec.Secret `json:"keys,omitempty"`
-	// Expires is when the fault point ends the fault by itself, should runner and
-	// watchdog be gone: longer than any drill takes.
+	// Expires is after what time the fault point ends the fault by itself, should runner
+	// and watchdog both be gone: at the latest a minute and a half after the drill's
+	// longest time, or the fault's own.
 	Expires spec.Duration `json:"expires,omitempty"`
 }
 

@@ -52,19 +52,22 @@ func target(members, others []topology.MemberSpec) func() (drills.Target, error)
 
 // eventually waits for cond, for as long as real servers may take.
 func eventually(ctx context.Context, cond func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	return poll.Until(ctx, 2*time.Millisecond, cond)
 }
 
 // hello connects and reads the greeting.
-func hello(address string, wait time.Duration) error {
-	c, err := net.DialTimeout("tcp", address, wait)
+func hello(address string, wait time.Duration) error { return greets(address, wait, wait) }
+
+// greets is hello with a time for each of the two.
+func greets(address string, dial, read time.Duration) error {
+	c, err := net.DialTimeout("tcp", address, dial)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(wait))
+	c.SetDeadline(time.Now().Add(read))
 	said, err := bufio.NewReader(c).ReadString('\n')
 	if err == nil && !strings.HasPrefix(said, "hello ") {
 		err = fmt.Errorf("%s greets with %q", address, said)

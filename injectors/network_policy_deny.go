@@ -45,6 +45,9 @@ func newNetworkPolicyDeny(s NetworkPolicyDenySpec) (drills.Injector, error) {
 	if !slices.Contains([]string{"both", "in", "out"}, s.Direction) {
 		return nil, fmt.Errorf("direction: %q: want both, in or out", s.Direction)
 	}
+	if s.Direction == "out" && len(s.Try) == 0 {
+		return nil, errors.New("direction: out cuts connections that the pods open, and only a command in a pod can tell whether it does: name one (try)")
+	}
 	if s.Container != "" && len(s.Try) == 0 {
 		return nil, errors.New("container: it is for the command of try")
 	}
@@ -90,7 +93,7 @@ func (f *networkPolicyDeny) Prepare(ctx context.Context, t drills.Target) (drill
 			return drills.Undo{}, fmt.Errorf("%s uses the network of its node: no NetworkPolicy is about it", p)
 		}
 	}
-	u := denyUndo{ID: newID()}
+	u := denyUndo{ID: newID(), Run: t.Run}
 	if u.Tries, err = f.witnesses(ctx, t, pods); err != nil {
 		return drills.Undo{}, err
 	}
@@ -106,8 +109,9 @@ func (f *networkPolicyDeny) Prepare(ctx context.Context, t drills.Target) (drill
 // witnesses finds out what comes about now and will not with the fault.
 func (f *networkPolicyDeny) witnesses(ctx context.Context, t drills.Target, pods []livePod) (tries []try, err error) {
 	if len(f.spec.Try) == 0 {
-		if f.spec.Direction != "out" {
-			tryPaths(ctx, pods, addressOf(t))
+		tryPaths(ctx, pods, addressOf(t))
+		if err := refuseUnseen(pods); err != nil {
+			return nil, err
 		}
 		return nil, f.refuseOwn(pods)
 	}
@@ -122,6 +126,16 @@ func (f *networkPolicyDeny) witnesses(ctx context.Context, t drills.Target, pods
 		tries = append(tries, try{Pod: p.podRef, Container: c.Name})
 	}
 	return tries, nil
+}
+
+// refuseUnseen refuses a fault that nobody could see: that no connection comes about
+// proves nothing if none did before.
+func refuseUnseen(pods []livePod) error {
+	if slices.ContainsFunc(pods, func(p livePod) bool { return p.Path != nil }) {
+		return nil
+	}
+	return fmt.Errorf("the runner cannot connect to %s, so that it could not see whether the fault acts: run it where it reaches the pods and say where they listen (the component's with.port), or name a command (with.try)",
+		strings.Join(podNames(refs(pods)), ", "))
 }
 
 // refuseOwn refuses an exception for the runner itself: it could not see the fault.
@@ -170,7 +184,7 @@ func (f *networkPolicyDeny) Inject(ctx context.Context, _ drills.Target, undo dr
 			return c.Explain(fmt.Sprintf("make NetworkPolicy %s/%s", where.Namespace, u.policy()), err)
 		}
 	}
-	return atOnce(u.Pods, func(r podRef) error { return r.label(ctx, u.label(), "true") })
+	return atOnce(u.Pods, func(r podRef) error { return r.label(ctx, u.label(), u.value()) })
 }
 
 // Revert deletes the policy, takes the labels away and reads both back.
@@ -206,10 +220,6 @@ func (f *networkPolicyDeny) Confirm(ctx context.Context, _ drills.Target, undo d
 		return "", err
 	}
 	paths := u.paths()
-	if len(paths)+len(u.Tries) == 0 {
-		return "", errors.New("no connection that the fault would cut came about before it: that none does now proves nothing; " +
-			"connections that the pods open (direction out) need a command (with.try)")
-	}
 	var said []string
 	err := poll.Until(ctx, kubeEvery, func(ctx context.Context) error {
 		said = said[:0]

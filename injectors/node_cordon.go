@@ -39,7 +39,7 @@ func (nodeCordon) Prepare(ctx context.Context, t drills.Target) (drills.Undo, er
 			return drills.Undo{}, fmt.Errorf("%s is cordoned already: there is nothing to do", n)
 		}
 	}
-	u := nodesUndo{Mark: newMark("cordon"), Nodes: nodeRefs(nodes)}
+	u := nodesUndo{Mark: newMark("cordon"), Run: t.Run, Nodes: nodeRefs(nodes)}
 	return writeUndo("uncordon "+strings.Join(nodeNames(u.Nodes), ", "), u)
 }
 
@@ -54,7 +54,7 @@ func (nodeCordon) Inject(ctx context.Context, _ drills.Target, undo drills.Undo)
 
 func (u nodesUndo) cordon(ctx context.Context) error {
 	return atOnce(u.Nodes, func(r nodeRef) error {
-		return r.change(ctx, u.Mark, "cordoned", func(*corev1.Node) (map[string]any, error) {
+		return r.change(ctx, u.Mark, u.Run, func(*corev1.Node) (map[string]any, error) {
 			return map[string]any{"unschedulable": true}, nil
 		})
 	})

@@ -28,13 +28,19 @@ type NodeDrainSpec struct {
 	// DeleteEmptyDirData says that pods with data in an emptyDir volume may be evicted,
 	// which deletes the data.
 	DeleteEmptyDirData bool `json:"deleteEmptyDirData,omitempty"`
+	// AlsoFrom are namespaces that keep the cluster going (kube-system) whose pods may be
+	// evicted, too. Without it, nodes that such pods run on are refused. Namespaces that
+	// are marked firedrill.dev/protected=true are refused in any case.
+	AlsoFrom []string `json:"alsoFrom,omitempty"`
 }
 
 var nodeDrainDefaults = NodeDrainSpec{Patience: spec.Duration(time.Minute)}
 
 type nodeDrain struct{ spec NodeDrainSpec }
 
-func newNodeDrain(s NodeDrainSpec) (drills.Injector, error) { return &nodeDrain{spec: s}, nil }
+func newNodeDrain(s NodeDrainSpec) (drills.Injector, error) {
+	return &nodeDrain{spec: s}, checkAlso(s.AlsoFrom)
+}
 
 // Privileges implements drills.Privileged.
 func (*nodeDrain) Privileges(c *topology.Component) []topology.Privilege {
@@ -58,10 +64,13 @@ func (f *nodeDrain) Prepare(ctx context.Context, t drills.Target) (drills.Undo, 
 		}
 		pods = append(pods, some...)
 	}
+	if err := guardTaken(ctx, t, pods, true); err != nil {
+		return drills.Undo{}, err
+	}
 	if err := tryEvictions(ctx, pods, f.spec.Patience > 0); err != nil {
 		return drills.Undo{}, err
 	}
-	u := nodesUndo{Mark: newMark("drain"), Nodes: nodeRefs(nodes), Pods: refs(pods)}
+	u := nodesUndo{Mark: newMark("drain"), Run: t.Run, Nodes: nodeRefs(nodes), Pods: refs(pods)}
 	says := fmt.Sprintf("uncordon %s, wait until %d pods are replaced", strings.Join(nodeNames(u.Nodes), ", "), len(pods))
 	return writeUndo(says, u)
 }
@@ -69,6 +78,9 @@ func (f *nodeDrain) Prepare(ctx context.Context, t drills.Target) (drills.Undo, 
 // drained are the pods of a node that a drain evicts.
 func (f *nodeDrain) drained(ctx context.Context, n liveNode) ([]livePod, error) {
 	pods, err := n.pods(ctx)
+	if err == nil {
+		err = guardSpared(ctx, pods, f.spec.AlsoFrom)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -23,11 +23,18 @@ type NodeTaintSpec struct {
 	// so unless they have nowhere else to go, or "NoExecute", which also removes the
 	// pods that run there, without asking disruption budgets.
 	Effect corev1.TaintEffect `json:"effect,omitempty" jsonschema:"enum=NoSchedule,enum=PreferNoSchedule,enum=NoExecute"`
+	// AlsoFrom are namespaces that keep the cluster going (kube-system) whose pods
+	// NoExecute may remove, too. Without it, nodes that such pods run on are refused.
+	// Namespaces that are marked firedrill.dev/protected=true are refused in any case.
+	AlsoFrom []string `json:"alsoFrom,omitempty"`
 }
 
 var nodeTaintDefaults = NodeTaintSpec{Effect: corev1.TaintEffectNoSchedule}
 
-type nodeTaint struct{ taint corev1.Taint }
+type nodeTaint struct {
+	taint corev1.Taint
+	also  []string
+}
 
 func newNodeTaint(s NodeTaintSpec) (drills.Injector, error) {
 	if problems := validation.IsQualifiedName(s.Key); len(problems) > 0 {
@@ -41,7 +48,10 @@ func newNodeTaint(s NodeTaintSpec) (drills.Injector, error) {
 	default:
 		return nil, fmt.Errorf("effect: %q: want NoSchedule, PreferNoSchedule or NoExecute", s.Effect)
 	}
-	return &nodeTaint{taint: corev1.Taint{Key: s.Key, Value: s.Value, Effect: s.Effect}}, nil
+	if len(s.AlsoFrom) > 0 && s.Effect != corev1.TaintEffectNoExecute {
+		return nil, fmt.Errorf("alsoFrom: effect %s removes no pods: it is for NoExecute", s.Effect)
+	}
+	return &nodeTaint{taint: corev1.Taint{Key: s.Key, Value: s.Value, Effect: s.Effect}, also: s.AlsoFrom}, checkAlso(s.AlsoFrom)
 }
 
 // taintUndo is what a taint needs to be taken away.
@@ -78,19 +88,24 @@ func (f *nodeTaint) Prepare(ctx context.Context, t drills.Target) (drills.Undo, 
 			return drills.Undo{}, fmt.Errorf("%s has a taint %s with effect %s already: choose another key", n, f.taint.Key, f.taint.Effect)
 		}
 	}
-	u := taintUndo{nodesUndo: nodesUndo{Mark: newMark("taint"), Nodes: nodeRefs(nodes)}, Taint: f.taint}
+	u := taintUndo{nodesUndo: nodesUndo{Mark: newMark("taint"), Run: t.Run, Nodes: nodeRefs(nodes)}, Taint: f.taint}
 	if f.taint.Effect == corev1.TaintEffectNoExecute {
-		if u.Pods, err = f.removed(ctx, nodes); err != nil {
+		pods, err := f.removed(ctx, nodes)
+		if err == nil {
+			err = guardTaken(ctx, t, pods, false)
+		}
+		if err != nil {
 			return drills.Undo{}, err
 		}
+		u.Pods = refs(pods)
 	}
 	return writeUndo(fmt.Sprintf("remove taint %s from %s", f.taint.ToString(), strings.Join(nodeNames(u.Nodes), ", ")), u)
 }
 
 // removed are the pods that do not tolerate the taint and so are removed from the
 // nodes at once.
-func (f *nodeTaint) removed(ctx context.Context, nodes []liveNode) ([]podRef, error) {
-	var out []podRef
+func (f *nodeTaint) removed(ctx context.Context, nodes []liveNode) ([]livePod, error) {
+	var out []livePod
 	for _, n := range nodes {
 		pods, err := n.pods(ctx)
 		if err != nil {
@@ -103,10 +118,10 @@ func (f *nodeTaint) removed(ctx context.Context, nodes []liveNode) ([]podRef, er
 			if err := refuseNaked(p.pod); err != nil {
 				return nil, err
 			}
-			out = append(out, p.podRef)
+			out = append(out, p)
 		}
 	}
-	return out, nil
+	return out, guardSpared(ctx, out, f.also)
 }
 
 // tolerated tells whether a pod stays, if only for a while.
@@ -125,7 +140,7 @@ func (f *nodeTaint) Inject(ctx context.Context, _ drills.Target, undo drills.Und
 		return err
 	}
 	return atOnce(u.Nodes, func(r nodeRef) error {
-		return r.change(ctx, u.Mark, u.Taint.ToString(), func(n *corev1.Node) (map[string]any, error) {
+		return r.change(ctx, u.Mark, u.Run, func(n *corev1.Node) (map[string]any, error) {
 			if slices.ContainsFunc(n.Spec.Taints, is(u.Taint)) {
 				return nil, fmt.Errorf("%s has got a taint %s with effect %s from somebody else meanwhile", r, u.Taint.Key, u.Taint.Effect)
 			}

@@ -29,6 +29,9 @@ func newProcessStop(k topology.Kinds) func(ProcessStopSpec) (drills.Injector, er
 // Prepare needs every member to run and to have a control.
 func (f *stopper) Prepare(ctx context.Context, t drills.Target) (drills.Undo, error) {
 	ss, err := look(ctx, f.kinds, f.members(t))
+	if err == nil {
+		err = f.canStop(ctx, ss)
+	}
 	if err != nil {
 		return drills.Undo{}, err
 	}
@@ -37,6 +40,20 @@ func (f *stopper) Prepare(ctx context.Context, t drills.Target) (drills.Undo, er
 		names = append(names, s.Member.Name)
 	}
 	return ss.undo(fmt.Sprintf("start %s again unless it runs", strings.Join(names, ", ")))
+}
+
+// canStop asks the controls that know of members which cannot be stopped alone.
+func (f *stopper) canStop(ctx context.Context, ss subjects) error {
+	for _, s := range ss.Members {
+		ctl, err := f.kinds.OpenControl(s.Member)
+		if knows, ok := ctl.(interface{ CanStop(context.Context) error }); err == nil && ok {
+			err = knows.CanStop(ctx)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (f *stopper) members(t drills.Target) []topology.MemberSpec {

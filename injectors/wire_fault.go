@@ -277,7 +277,7 @@ func (f *wireFault) resolved(u wireUndo) (faultpoint.Fault, error) {
 
 // Inject tells the fault point, which must be the one that Prepare found: another
 // one may stand somewhere else.
-func (f *wireFault) Inject(ctx context.Context, _ drills.Target, undo drills.Undo) error {
+func (f *wireFault) Inject(ctx context.Context, t drills.Target, undo drills.Undo) error {
 	u, err := readWire(undo)
 	if err != nil {
 		return err
@@ -293,8 +293,19 @@ func (f *wireFault) Inject(ctx context.Context, _ drills.Target, undo drills.Und
 	if st.Instance != u.Instance {
 		return restartedSince(u, st)
 	}
-	fault.Expires = time.Now().Add(f.expires)
+	fault.Expires = time.Now().Add(f.lasts(t))
 	return faultpoint.NewClient(u.Point.Socket).Set(ctx, fault)
+}
+
+// spare is how much later than the watchdog the fault point ends a fault by itself.
+const spare = time.Minute
+
+// lasts is after what time the fault point ends the fault by itself.
+func (f *wireFault) lasts(t drills.Target) time.Duration {
+	if t.Stay > 0 {
+		return min(f.expires, t.Stay+spare)
+	}
+	return f.expires
 }
 
 func restartedSince(u wireUndo, st faultpoint.State) error {
@@ -323,6 +334,12 @@ func (f *wireFault) Held(ctx context.Context, undo drills.Undo) error {
 
 func (u wireUndo) there(st faultpoint.State) bool {
 	return slices.ContainsFunc(st.Faults, func(f faultpoint.FaultState) bool { return f.ID == u.ID })
+}
+
+// Narrow implements drills.Narrower. Not every answer is a stream, or has choices.
+func (f *wireFault) Narrow() bool {
+	return f.fault.Share < 1 || len(f.fault.Models)+len(f.fault.Paths)+len(f.keys) > 0 ||
+		f.fault.Mode == faultpoint.MalformedSSE || f.fault.Mode == faultpoint.EmptyChoice
 }
 
 // Exchanges yields every request that the fault point has seen since Prepare,

@@ -50,7 +50,7 @@ func (s WorkloadScaleSpec) of(n int) int {
 }
 
 // scaleUndo is what a workload was before. The annotation Mark comes and goes with the
-// replicas, by the same request.
+// replicas, by the same request; its value is the run's id.
 type scaleUndo struct {
 	// Place has the namespace and the workload.
 	Place  kube.Place `json:"place"`
@@ -58,6 +58,7 @@ type scaleUndo struct {
 	Before int        `json:"before"`
 	Set    int        `json:"set"`
 	Mark   string     `json:"mark"`
+	Run    string     `json:"run,omitempty"`
 }
 
 // String names the workload as people do.
@@ -84,7 +85,7 @@ func (f *workloadScale) Prepare(ctx context.Context, t drills.Target) (drills.Un
 	if err != nil {
 		return drills.Undo{}, err
 	}
-	u.UID, u.Before, u.Set, u.Mark = s.uid, s.replicas, f.spec.of(s.replicas), newMark("scale")
+	u.UID, u.Before, u.Set, u.Mark, u.Run = s.uid, s.replicas, f.spec.of(s.replicas), newMark("scale"), t.Run
 	gone := u.Before - u.Set
 	switch {
 	case gone == 0:
@@ -95,10 +96,15 @@ func (f *workloadScale) Prepare(ctx context.Context, t drills.Target) (drills.Un
 	if err := u.refuseAutoscaler(ctx); err != nil {
 		return drills.Undo{}, err
 	}
-	if a, ok := t.Component.Adapter.(*kube.Pods); ok && gone > 0 {
-		if err := guardLeft(ctx, t, a, u.Before, u.Set); err != nil {
-			return drills.Undo{}, err
-		}
+	a, ok := t.Component.Adapter.(*kube.Pods)
+	switch {
+	case !ok:
+		err = guardPlaces(ctx, pods)
+	case gone > 0:
+		err = guardLeft(ctx, t, a, u.Before, u.Set)
+	}
+	if err != nil {
+		return drills.Undo{}, err
 	}
 	return writeUndo(fmt.Sprintf("scale %s from %d to %d again", u, u.Set, u.Before), u)
 }
@@ -161,7 +167,7 @@ func (f *workloadScale) Inject(ctx context.Context, _ drills.Target, undo drills
 		if err != nil {
 			return poll.Stop(err)
 		}
-		return u.patch(ctx, s, u.Set, fmt.Sprint(u.Before))
+		return u.patch(ctx, s, u.Set, u.Run)
 	})
 }
 

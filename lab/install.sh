@@ -6,6 +6,7 @@
 #   lab/install.sh packages        print the missing packages, change nothing
 #   lab/install.sh mysql8 [DIR]    unpack a real MySQL server below DIR, without
 #                                  installing it (no root needed)
+#   lab/install.sh llm-packages    the same with what the labs llm* need
 #   lab/install.sh llm [DIR [VERSIONS]]
 #                                  get the gateway of the lab llm into DIR with npm,
 #                                  by the lock file in VERSIONS (no root needed)
@@ -20,6 +21,7 @@ set -eu
 say() { printf '%s\n' "lab/install.sh: $*" >&2; }
 
 wanted="mariadb-server haproxy nftables iproute2"
+models="" # not empty: what the labs of models need, too
 cluster="" # not empty: what the lab kubernetes needs, too
 
 missing() {
@@ -29,9 +31,11 @@ missing() {
 		*) printf '%s\n' "$p" ;;
 		esac
 	done
-	# Node.js often comes from elsewhere, and then brings npm along.
-	command -v node >/dev/null || echo nodejs
-	command -v npm >/dev/null || echo npm
+	if [ -n "$models" ]; then
+		# Node.js often comes from elsewhere, and then brings npm along.
+		command -v node >/dev/null || echo nodejs
+		command -v npm >/dev/null || echo npm
+	fi
 	[ -n "$cluster" ] || return 0
 	# Docker's own packages bring these along, and exclude the distribution's.
 	if ! command -v containerd >/dev/null || ! command -v ctr >/dev/null; then echo containerd; fi
@@ -50,7 +54,7 @@ policy=/usr/sbin/policy-rc.d
 install_packages() {
 	packages=$(missing | tr '\n' ' ')
 	if [ -z "$packages" ]; then
-		say "everything is installed: $wanted nodejs npm${cluster:+ containerd runc}"
+		say "everything is installed: $wanted${models:+ nodejs npm}${cluster:+ containerd runc}"
 		return
 	fi
 	say "installing: $packages"
@@ -150,9 +154,9 @@ fetch_gateway() {
 		say "the gateway is there: $1"
 		return
 	fi
-	has=$(node -p 'process.versions.node.split(".")[0]') || { say "missing node: apt-get install nodejs"; exit 1; }
+	has=$(node -p 'process.versions.node.split(".")[0]') || { say "missing node: lab/install.sh llm-packages"; exit 1; }
 	[ "$has" -ge 18 ] || { say "Node.js $has is too old for the gateway: want 18 or newer"; exit 1; }
-	command -v npm >/dev/null || { say "missing npm: apt-get install --no-install-recommends npm"; exit 1; }
+	command -v npm >/dev/null || { say "missing npm: lab/install.sh llm-packages"; exit 1; }
 	mkdir -p "$(dirname "$1")"
 	work=$(mktemp -d "$1.new-XXXXXX")
 	trap 'rm -rf "$work"' EXIT
@@ -279,6 +283,10 @@ cache() {
 case ${1-} in
 '') install_packages ;;
 packages) missing ;;
+llm-packages)
+	models=yes
+	install_packages
+	;;
 kubernetes-packages)
 	cluster=yes
 	wanted="$wanted containernetworking-plugins conntrack ipset iptables util-linux"
@@ -288,7 +296,7 @@ mysql8) fetch_mysql "${2:-$(cache)/mysql}" ;;
 llm) fetch_gateway "${2:-$(gateway_dir)}" "${3:-$versions}" ;;
 kubernetes) build_kubernetes "${2:-$(cache)/kubernetes}" "${3:-$sources}" ;;
 *)
-	say "unknown word '$1': want nothing, packages, mysql8, llm, kubernetes-packages or kubernetes"
+	say "unknown word '$1': want nothing, packages, mysql8, llm-packages, llm, kubernetes-packages or kubernetes"
 	exit 2
 	;;
 esac

@@ -1,9 +1,13 @@
 package lab_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
+	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +18,7 @@ import (
 
 	"firedrill/drills"
 	"firedrill/drills/timeline"
+	"firedrill/drills/topology/route"
 	"firedrill/lab/vendor"
 	"firedrill/probes"
 	"firedrill/probes/probetest"
@@ -26,7 +31,14 @@ var questions = []question{
 	{"stream", vendor.OpChat, "llm-chat", `{"stream":true}`},
 	{"chat", vendor.OpChat, "llm-chat", `{}`},
 	{"embedding", vendor.OpEmbedding, "llm-embedding", `{}`},
+	{"rerank", vendor.OpRerank, "llm-rerank", `{}`},
 }
+
+// What a chat is asked as: a stream, or either.
+var (
+	streams = questions[:1]
+	chats   = questions[:2]
+)
 
 // matrix is a lab with all that was asked in it.
 type matrix struct {
@@ -47,8 +59,10 @@ func newMatrix(t *testing.T, name string) *matrix {
 type cell struct {
 	l          *matrix
 	name, mode string
-	// wire tells that the fault was made by the fault point.
-	wire bool
+	// wire is the way in which the fault point made the fault; nil: the vendor did.
+	wire *way
+	// endless tells that the vendor gets the request, and whoever asked waits in vain.
+	endless bool
 	// skips tells that the gateway may have found out by then whom not to ask.
 	skips          bool
 	clock          timeline.Clock
@@ -74,9 +88,9 @@ type request struct {
 // that is kept, and once for the reference of embeddings.
 func (l *matrix) begin(t *testing.T, who, label, mode string, q question) *cell {
 	l.settle(t)
-	c := &cell{l: l, name: who + " " + label + "/" + q.name, mode: mode, q: q, wire: who == "wire", clock: timeline.NewClock()}
+	c := &cell{l: l, name: who + " " + label + "/" + q.name, mode: mode, q: q, endless: endless(who, label), clock: timeline.NewClock()}
 	c.pooled, c.fresh = c.open(t, drills.Pooled), c.open(t, drills.Fresh)
-	c.before = c.look(t, 2, 1)
+	c.before = c.look(t, 2, 1, long)
 	l.cells = append(l.cells, c)
 	return c
 }
@@ -93,11 +107,11 @@ func (c *cell) open(t *testing.T, client drills.Client) drills.Probe {
 
 // ask asks while the vendor is failing.
 func (c *cell) ask(t *testing.T, pooled, fresh int) {
-	c.during = append(c.during, c.look(t, pooled, fresh)...)
+	c.during = append(c.during, c.look(t, pooled, fresh, c.within())...)
 }
 
 // look asks so many times at once.
-func (c *cell) look(t *testing.T, pooled, fresh int) []request {
+func (c *cell) look(t *testing.T, pooled, fresh int, within time.Duration) []request {
 	all := make([]request, pooled+fresh)
 	var work sync.WaitGroup
 	for i := range all {
@@ -108,7 +122,7 @@ func (c *cell) look(t *testing.T, pooled, fresh int) []request {
 			p, r.client = c.pooled, drills.Pooled
 		}
 		work.Go(func() {
-			r.Observation, _ = probetest.Look(t, p, c.within())
+			r.Observation, _ = probetest.Look(t, p, within)
 			r.left = time.Now()
 		})
 	}
@@ -116,17 +130,61 @@ func (c *cell) look(t *testing.T, pooled, fresh int) []request {
 	return all
 }
 
-// within is how long a client waits: long, but where nothing will come. Portkey
-// itself waits for 2 s and then asks the next vendor, HAProxy for 1 s for a
-// connection.
+// long is how long a client waits where something will come.
+const long = 20 * time.Second
+
+// within is how long a client waits while the vendor is failing: long, but where
+// nothing will come. Portkey itself waits for 2 s and then asks the next vendor, HAProxy
+// for 1 s for a connection, and for 10 s for an answer.
 func (c *cell) within() time.Duration {
 	switch {
 	case c.mode == vendor.BlackHole && c.l.Name == "llm":
 		return 8 * time.Second
-	case c.mode == vendor.BlackHole, c.mode == vendor.Stall && !strings.Contains(c.name, "short"):
+	case c.mode == vendor.BlackHole && c.wire != nil:
 		return 700 * time.Millisecond
+	case c.endless:
+		return 3 * time.Second
 	}
-	return 20 * time.Second
+	return long
+}
+
+func endless(who, label string) bool {
+	return label == vendor.Stall || label == vendor.BlackHole && who == "vendor"
+}
+
+// inGroups are the questions that are asked under the same fault: those that wait long
+// wait together, if that leaves no doubt that each meets it.
+func (l *matrix) inGroups(who, label, mode string, qs []question) iter.Seq[[]question] {
+	if endless(who, label) || who == "wire" && slices.Contains(mute, mode) && !l.inTurn {
+		return slices.Chunk(qs, len(qs))
+	}
+	return slices.Chunk(qs, 1)
+}
+
+// askEach asks for all cells at once, but in their order where somebody asks all vendors
+// in turn: the failing one has then been asked for each.
+func (l *matrix) askEach(t *testing.T, cells []*cell, pooled, fresh int) {
+	var work sync.WaitGroup
+	defer work.Wait()
+	for i, c := range cells {
+		before := l.served(t)
+		work.Go(func() { c.ask(t, pooled, fresh) })
+		for begin := time.Now(); l.inTurn && i < len(cells)-1 && l.served(t) < before+pooled+fresh; <-time.After(20 * time.Millisecond) {
+			require.Less(t, time.Since(begin), long, "%s: every request gets to a vendor", c.name)
+		}
+	}
+}
+
+// served is how many requests the vendors got, other than health checks.
+func (l *matrix) served(t *testing.T) (n int) {
+	for _, es := range l.vendorLogs(t) {
+		for _, e := range es {
+			if e.Op != vendor.OpModels {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 func (c *cell) end(t *testing.T) { assert.NoError(t, c.pooled.(io.Closer).Close()) }
@@ -138,11 +196,28 @@ func (c *cell) outcomes() (all []timeline.Outcome) {
 	return all
 }
 
-// settle waits until the gateway leads to the first vendor, or to all in turn.
+// settle waits until the gateway leads to the first vendor, or to all in turn. HAProxy
+// with backup servers is told that the vendor is well: its health checks take a second.
 func (l *matrix) settle(t *testing.T) {
 	for begin := time.Now(); !l.leads(t); <-time.After(50 * time.Millisecond) {
+		if l.Name == "llm-haproxy" {
+			l.wellAgain(t)
+		}
 		require.Less(t, time.Since(begin), 30*time.Second, "%s leads to %s again", l.Name, l.Members[0].Name)
 	}
+}
+
+func (l *matrix) wellAgain(t *testing.T) {
+	var with route.HAProxySpec
+	require.NoError(t, json.Unmarshal(l.c.Routes[0].Spec.With, &with))
+	c, err := net.Dial("unix", with.Socket)
+	require.NoError(t, err)
+	defer c.Close()
+	_, err = fmt.Fprintf(c, "set server %s/%s health up\n", with.Backend, l.Members[0].Name)
+	require.NoError(t, err)
+	said, err := io.ReadAll(c)
+	require.NoError(t, err)
+	require.Empty(t, strings.TrimSpace(string(said)))
 }
 
 // leads asks as often as there are vendors in turn.

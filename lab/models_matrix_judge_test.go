@@ -77,7 +77,7 @@ func (r request) firstAt() time.Time { return r.clock.Time(r.Request.First).Roun
 // quiet tells whether tries of a request may be in no log: nothing of them got as far
 // as to who keeps it.
 func (c *cell) quiet(r request) bool {
-	return r.amid && (c.mode == vendor.Refused || c.wire && slices.Contains(mute, c.mode))
+	return r.amid && (c.mode == vendor.Refused || c.wire != nil && slices.Contains(mute, c.mode))
 }
 
 // order tells what is wrong with whom the gateway asked, "" if nothing is.
@@ -135,7 +135,7 @@ func (l *matrix) vendorLogs(t *testing.T) map[string][]vendor.Entry {
 func (l *matrix) judgeVendors(t *testing.T) {
 	logs := l.vendorLogs(t)
 	l.asked(func(c *cell, r request) {
-		if c.wire {
+		if c.wire != nil {
 			return
 		}
 		var tries []try

@@ -146,7 +146,7 @@ func ofPortkey(y try, q question) *seen {
 // 1 s, which a fault on connections can mean.
 func ofHAProxy(c *cell) []seen {
 	all := []seen{{timeline.Failed, timeline.Error, http.StatusBadGateway, ""}, {timeline.Failed, timeline.Reset, 0, ""}}
-	if c.wire {
+	if c.wire != nil {
 		all = append(all, seen{timeline.Failed, timeline.Error, http.StatusServiceUnavailable, ""})
 	}
 	return all

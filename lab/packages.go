@@ -10,7 +10,7 @@ import (
 
 // missing is the error for a Debian package that is not installed.
 func missing(packages ...string) error {
-	return fmt.Errorf("missing programs: run lab/install.sh, or as root: apt-get install --no-install-recommends %s",
+	return fmt.Errorf("missing programs: as root, apt-get install --no-install-recommends %s",
 		strings.Join(packages, " "))
 }
 

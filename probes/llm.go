@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,7 +29,7 @@ type llmKind struct {
 	accept     []string
 	parameters map[string]any
 	// asker makes what asks; each series has its own.
-	asker func() asker
+	asker func() (asker, error)
 }
 
 // asker asks one thing of a model and judges the answer. Calls overlap.
@@ -61,7 +60,11 @@ func (k *llmKind) open(s drills.Subject) (*llmProbe, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &llmProbe{kind: k, cfg: cfg, component: s.Component, subject: s, asker: k.asker(), model: k.model}
+	ask, err := k.asker()
+	if err != nil {
+		return nil, err
+	}
+	p := &llmProbe{kind: k, cfg: cfg, component: s.Component, subject: s, asker: ask, model: k.model}
 	if p.model == "" {
 		p.model = map[string]string{"chat": cfg.Models.Chat, "embedding": cfg.Models.Embedding, "rerank": cfg.Models.Rerank}[k.op]
 	}
@@ -228,9 +231,6 @@ func (p *llmProbe) who(x *exchange) string {
 	return p.cfg.Who(p.component, x.fingerprint, x.req.Model, x.header.Get)
 }
 
-// dated is what vendors put behind a model's name for one version of it.
-var dated = regexp.MustCompile(`^[-@](\d{4}(-\d{2}){0,2}|\d{2}-\d{2}|\d{2}-\d{4}|\d{6}|\d{8})$`)
-
 // accepts tells whether the model that an answer names may have given it.
 func (p *llmProbe) accepts(x *exchange) bool {
 	name := x.req.Model
@@ -240,8 +240,7 @@ func (p *llmProbe) accepts(x *exchange) bool {
 	if len(p.kind.accept) > 0 {
 		return slices.Contains(p.kind.accept, name)
 	}
-	rest, ok := strings.CutPrefix(name, p.model)
-	return ok && (rest == "" || dated.MatchString(rest)) || p.cfg.Identify.By == "model" && p.who(x) != ""
+	return llm.SameModel(p.model, name) || p.cfg.Identify.By == "model" && p.who(x) != ""
 }
 
 // another is the detail of an answer by a model that may not give it.

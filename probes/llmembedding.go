@@ -2,7 +2,10 @@ package probes
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"math"
+	"os"
 	"sync"
 
 	"github.com/openai/openai-go/v3"
@@ -13,7 +16,7 @@ import (
 // llmEmbedding asks for the vector of a text.
 type llmEmbedding struct {
 	spec LLMEmbeddingSpec
-	ref  reference
+	ref  *reference
 }
 
 func (e *llmEmbedding) ask(ctx context.Context, p *llmProbe, x *exchange) drills.Observation {
@@ -52,12 +55,35 @@ func (e *llmEmbedding) ask(ctx context.Context, p *llmProbe, x *exchange) drills
 	return x.whole()
 }
 
-// reference is the first good embedding of a series.
+// reference is what embeddings of a series are held against: one from a file, or the
+// first good one.
 type reference struct {
 	mu sync.Mutex
 	// dimension is 0 until it is known.
 	dimension int
 	vector    []float64
+}
+
+func newReference(s LLMEmbeddingSpec) (*reference, error) {
+	r := &reference{dimension: s.Dimension}
+	if s.Reference == "" {
+		return r, nil
+	}
+	b, err := os.ReadFile(s.Reference)
+	if err != nil {
+		return r, fmt.Errorf("with.reference: %w", err)
+	}
+	if err := json.Unmarshal(b, &r.vector); err != nil {
+		return r, fmt.Errorf("with.reference: %s: want a JSON array of numbers: %w", s.Reference, err)
+	}
+	if length := norm(r.vector); length == 0 || math.IsInf(length, 0) {
+		return r, fmt.Errorf("with.reference: %s: the embedding points nowhere: its length is %g", s.Reference, length)
+	}
+	if s.Dimension > 0 && s.Dimension != len(r.vector) {
+		return r, fmt.Errorf("with.reference: %s has %d numbers, and with.dimension says %d", s.Reference, len(r.vector), s.Dimension)
+	}
+	r.dimension = len(r.vector)
+	return r, nil
 }
 
 // compare returns the cosine distance of a vector to the reference, 0 if they cannot

@@ -55,17 +55,23 @@ type LLMChatSpec struct {
 	Parameters map[string]any `json:"parameters,omitempty"`
 }
 
-// LLMEmbeddingSpec is what an llm-embedding probe asks (POST /embeddings). The first
-// good answer of a series is the reference for those that follow: a service that
-// falls back to another embedding model answers with vectors that lie elsewhere, which
-// corrupts an index without any error. That is a wrong answer here.
+// LLMEmbeddingSpec is what an llm-embedding probe asks (POST /embeddings). Answers are
+// held against a reference: a service that falls back to another embedding model
+// answers with vectors that lie elsewhere, which corrupts an index without any error.
+// That is a wrong answer here. The reference is the first good answer of the series in
+// this run, unless Reference gives one: then a model that was exchanged before the run
+// is seen as well.
 type LLMEmbeddingSpec struct {
 	// Input is the text to embed.
 	Input string `json:"input,omitempty"`
-	// Dimension is how long the vector must be; 0: as long as the first good one.
+	// Reference is a file, on the machine that the probe asks from, with the embedding
+	// of Input that the index was built with: a JSON array of numbers. Without it the
+	// first good answer of this run is the reference.
+	Reference string `json:"reference,omitempty"`
+	// Dimension is how long the vector must be; 0: as long as the reference.
 	Dimension int `json:"dimension,omitempty" jsonschema:"minimum=0"`
 	// MaxDistance is how far, by cosine distance (0 to 2), the vector may be from the
-	// first good one.
+	// reference.
 	MaxDistance float64 `json:"maxDistance,omitempty" jsonschema:"minimum=0,maximum=2"`
 	// Model is the model to ask for (default: the component's models.embedding).
 	Model string `json:"model,omitempty"`
@@ -138,7 +144,7 @@ func newLLMChat(s LLMChatSpec) (drills.ProbeKind, error) {
 	}
 	return &llmKind{
 		op: "chat", model: s.Model, accept: s.AcceptModels, parameters: s.Parameters,
-		asker: func() asker { return c },
+		asker: func() (asker, error) { return c, nil },
 	}, errors.Join(problems...)
 }
 
@@ -155,7 +161,10 @@ func newLLMEmbedding(s LLMEmbeddingSpec) (drills.ProbeKind, error) {
 	}
 	return &llmKind{
 		op: "embedding", model: s.Model, accept: s.AcceptModels, parameters: s.Parameters,
-		asker: func() asker { return &llmEmbedding{spec: s, ref: reference{dimension: s.Dimension}} },
+		asker: func() (asker, error) {
+			ref, err := newReference(s)
+			return &llmEmbedding{spec: s, ref: ref}, err
+		},
 	}, errors.Join(problems...)
 }
 
@@ -172,7 +181,7 @@ func newLLMRerank(s LLMRerankSpec) (drills.ProbeKind, error) {
 	}
 	return &llmKind{
 		op: "rerank", model: s.Model, accept: s.AcceptModels, parameters: s.Parameters,
-		asker: func() asker { return &llmRerank{spec: s} },
+		asker: func() (asker, error) { return &llmRerank{spec: s}, nil },
 	}, errors.Join(problems...)
 }
 

@@ -17,13 +17,38 @@ func Distribution(w io.Writer, d verdict.Distribution) error {
 		fmt.Fprintf(w, " %d %s", d.Verdicts[v], v)
 	}
 	fmt.Fprintln(w)
-	if n := len(d.RTO); n > 0 {
-		fmt.Fprintf(w, "  recovery time: median %s, worst %s (upper bounds of %d measurements);\n", si.Duration(d.Median), si.Duration(d.Worst), n)
-		fmt.Fprintf(w, "  with 95 %% confidence, %s of such drills take no longer than the worst\n", si.Percent(d.Quantile))
+	for _, c := range d.Recovery {
+		recoveries(w, c)
 	}
-	if d.Unrecovered > 0 {
-		fmt.Fprintf(w, "  %d measurements without recovery\n", d.Unrecovered)
+	if d.Unaccounted > 0 {
+		fmt.Fprintf(w, "  of %s nobody can say what was lost\n", counted(d.Unaccounted, "ledger"))
 	}
 	_, err := fmt.Fprintf(w, "  %s of %s acknowledged writes lost\n", si.Count(d.Lost), si.Count(d.Acked))
 	return err
+}
+
+// recoveries writes how long a component took to recover.
+func recoveries(w io.Writer, c verdict.ComponentDistribution) {
+	of := ""
+	if c.Component != "" {
+		of = " of " + c.Component
+	}
+	if n := len(c.RTO); n > 0 {
+		median := "–"
+		if c.Median != nil {
+			median = si.Duration(*c.Median)
+		}
+		fmt.Fprintf(w, "  recovery time%s: median %s, worst %s (upper bounds of %s)\n", of, median, si.Duration(*c.Worst), counted(n, "run"))
+	}
+	if c.Quantile != nil {
+		fmt.Fprintf(w, "  with 95 %% confidence, %s of such drills take no longer than the worst\n", si.Percent(*c.Quantile))
+		return
+	}
+	if c.Unrecovered > 0 {
+		fmt.Fprintf(w, "  %s without recovery%s while the drill looked\n", counted(c.Unrecovered, "run"), of)
+	}
+	if c.Unmeasured > 0 {
+		fmt.Fprintf(w, "  %s without a valid measurement%s\n", counted(c.Unmeasured, "run"), of)
+	}
+	fmt.Fprintln(w, "  so these runs bound no others")
 }

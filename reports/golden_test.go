@@ -86,7 +86,7 @@ func TestJSON(t *testing.T) {
 func TestJUnitCounts(t *testing.T) {
 	for name, want := range map[string][4]int{ // tests, failures, errors, skipped
 		"met": {10, 0, 0, 0}, "missed": {10, 3, 0, 0}, "inconclusive": {10, 0, 4, 0}, "dirty": {10, 1, 1, 0}, "aborted": {10, 0, 0, 4}, "native": {10, 0, 0, 0},
-		"llm-met": {14, 0, 0, 0}, "llm-missed": {14, 2, 0, 0}, "llm-partial": {14, 5, 0, 0},
+		"llm-met": {14, 0, 0, 0}, "llm-missed": {14, 2, 0, 0}, "llm-partial": {14, 5, 1, 0},
 		"pods-lost": {6, 0, 0, 0},
 	} {
 		var b bytes.Buffer

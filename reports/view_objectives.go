@@ -70,17 +70,21 @@ func objectives(r verdict.Result) []objective {
 // untimed tells that an objective is to come about at all, by no set time. Only
 // for a recovery point is zero a target.
 func untimed(o verdict.ObjectiveResult) bool {
-	return o.Target == 0 && o.Actual == nil && o.Name == "rejoin"
+	return o.Target == 0 && o.Actual == nil && (o.Name == "rejoin" || o.Name == "steady-state")
 }
 
 // untimed says what came about in place of how long it took.
 func (o *objective) untimed() {
 	o.Untimed, o.Known, o.Drawn, o.Target = true, true, false, "–"
+	yes, no := "complete", "incomplete"
+	if o.Name == "steady-state" {
+		yes, no = "held", "not held"
+	}
 	switch o.Verdict.Class {
 	case verdict.Met:
-		o.Actual = si.Reading{Value: "complete"}
+		o.Actual = si.Reading{Value: yes}
 	case verdict.Missed:
-		o.Actual = si.Reading{Value: "incomplete"}
+		o.Actual = si.Reading{Value: no}
 	}
 }
 

@@ -79,7 +79,7 @@ func requestClasses(q verdict.RequestsResult) []class {
 			Key: o.key, Name: o.name, Count: si.Count(o.n), Means: o.means, Zero: o.n == 0, Grave: o.grave && o.n > 0,
 		})
 	}
-	twice := class{Key: "answered_twice", Name: "answered twice", Count: "–", Means: "not known: nothing on the wire saw the traffic", Zero: true}
+	twice := class{Key: "answered_twice", Name: "answered twice", Count: "–", Means: "not known: nothing on the wire saw which requests they were", Zero: true}
 	if n := q.AnsweredTwice; n != nil {
 		twice.Count, twice.Means, twice.Zero, twice.Grave = si.Count(*n), "answered, and billed, more than once", *n == 0, *n > 0
 	}

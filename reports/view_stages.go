@@ -205,15 +205,20 @@ func costRows(q verdict.RequestsResult) []stageRow {
 	return []stageRow{
 		stageRowOf(q, "tokens asked with", func(s verdict.RequestStage) stageCell { return stageCell{Text: si.Count(s.TokensIn)} }),
 		stageRowOf(q, "tokens answered", func(s verdict.RequestStage) stageCell { return stageCell{Text: si.Count(s.TokensOut)} }),
-		stageRowOf(q, "tokens billed, as seen on the wire", func(s verdict.RequestStage) stageCell {
-			if s.Billed == nil {
-				return stageCell{}
-			}
-			return stageCell{Text: si.Count(*s.Billed)}
-		}),
+		stageRowOf(q, "tokens billed, as seen on the wire", func(s verdict.RequestStage) stageCell { return stageCell{Text: seen(s.Billed)} }),
+		stageRowOf(q, "tokens of other traffic on the wire", func(s verdict.RequestStage) stageCell { return stageCell{Text: seen(s.Other)} }),
 		stageRowOf(q, "cost of the answers", func(s verdict.RequestStage) stageCell { return stageCell{Text: cost(s.Cost, 1)} }),
 		stageRowOf(q, "per 1,000 requests", func(s verdict.RequestStage) stageCell { return stageCell{Text: cost(s.Cost, 1000/float64(s.Requests))} }),
+		stageRowOf(q, "cost of what was billed", func(s verdict.RequestStage) stageCell { return stageCell{Text: cost(s.BilledCost, 1)} }),
 	}
+}
+
+// seen writes a number of tokens that fault points may not have seen.
+func seen(n *int64) string {
+	if n == nil {
+		return ""
+	}
+	return si.Count(*n)
 }
 
 // cost writes an amount, which is in whatever currency the topology's prices are in,

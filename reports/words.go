@@ -39,6 +39,8 @@ func objectiveName(name string) (actual, target string) {
 		return "Recovery point", "RPO"
 	case "rejoin":
 		return "Rejoin", ""
+	case "steady-state":
+		return "Steady state", ""
 	case "availability":
 		return "Availability", ""
 	case "fallback":

@@ -50,7 +50,7 @@ func TestCompileFillsTheDrill(t *testing.T) {
 	}
 	second := timeline.Series{
 		Probe: "second", Kind: "tcp", Component: "orders-db", Client: "fresh", Address: "127.0.0.12:3306", Via: "db2",
-		Every: 50 * ms, Timeout: time.Second, Concurrency: 22, Mode: "EOT",
+		Every: 50 * ms, Timeout: time.Second, Concurrency: 22, Mode: "EOT", Judged: true,
 	}
 	outside := timeline.Series{
 		Probe: "outside", Kind: "tcp", Client: "fresh", Address: "127.0.0.99:80",

@@ -18,7 +18,7 @@ func (c *compiler) objectives() {
 	own := c.ownObjectives(sound)
 	watched, written := map[string]bool{}, map[string]bool{}
 	for _, s := range c.drill.Plan.Series {
-		watched[s.Component] = watched[s.Component] || s.Judged
+		watched[s.Component] = watched[s.Component] || recovers(s)
 		written[s.Component] = written[s.Component] || s.Writes
 	}
 	asked := c.asked()
@@ -85,7 +85,7 @@ func (c *compiler) ownObjectives(sound bool) map[string]topology.Objectives {
 func (c *compiler) explicit(n *node, of *topology.Component, o topology.Objectives) {
 	isOf := func(s timeline.Series) bool { return s.Component == of.Name() }
 	series := c.drill.Plan.Series
-	if o.RTO != nil && !slices.ContainsFunc(series, func(s timeline.Series) bool { return isOf(s) && s.Judged }) {
+	if o.RTO != nil && !slices.ContainsFunc(series, func(s timeline.Series) bool { return isOf(s) && recovers(s) }) {
 		c.problem(n.at("rto"), "nothing measures it: no probe that decides recovery looks at %s", of.Name())
 	}
 	asked := c.asked()[of.Name()]

@@ -37,7 +37,7 @@ func (c *compiler) probe(i int, p Probe, k drills.ProbeKind) {
 	series := timeline.Series{
 		Probe: p.Name, Kind: p.Kind, Every: p.Every.Std(), Timeout: p.Timeout.Std(),
 		Concurrency: concurrency(p.Every.Std(), p.Timeout.Std()), Mode: p.Mode,
-		Judged: !p.Inform && (p.Mode == "Continuous" || p.Mode == "OnChaos"), Ledger: p.Ledger,
+		Judged: !p.Inform, Ledger: p.Ledger,
 	}
 	if asks, ok := k.(drills.RequestKind); ok {
 		series.Op = asks.Op()
@@ -60,6 +60,12 @@ func (c *compiler) probe(i int, p Probe, k drills.ProbeKind) {
 		c.drill.Plan.Series = append(c.drill.Plan.Series, series)
 		c.drill.Series = append(c.drill.Series, step)
 	}
+}
+
+// recovers tells whether a series decides recovery: one that looks while a fault is in
+// force does, if it is not there to inform only.
+func recovers(s timeline.Series) bool {
+	return s.Judged && (s.Mode == "Continuous" || s.Mode == "OnChaos")
 }
 
 // concurrency is enough for every sample to wait for its timeout.

@@ -23,9 +23,11 @@ func (c *compiler) faults() {
 		c.drill.Faults = append(c.drill.Faults, drills.FaultStep{
 			Injector: injector, Kind: f.Kind, With: f.With, Target: *target, Peer: peer,
 		})
+		narrower, _ := injector.(drills.Narrower)
 		c.drill.Plan.Faults = append(c.drill.Plan.Faults, timeline.PlannedFault{
 			Name: f.Name, Kind: f.Kind, Component: target.Component.Name(), Target: target.String(),
 			At: f.At.Std(), For: f.For.Std(), Measured: !f.Prelude,
+			Narrow: narrower != nil && narrower.Narrow(),
 		})
 	}
 }

@@ -71,7 +71,19 @@ func (v *validator) suggestKey(n *node, name string, schema map[string]any) stri
 			return fmt.Sprintf("it belongs under with, as a parameter of %s", n.get("kind").str())
 		}
 	}
+	if hint := elsewhere[name]; hint != "" {
+		return hint
+	}
 	return suggest(name, slices.Collect(maps.Keys(known)))
+}
+
+// elsewhere says what the words of other tools are called here.
+var elsewhere = map[string]string{
+	"tolerance":               "what a probe accepts is a parameter of its kind, under with: expectStatus and expectBody (http), expectExit and expectOutput (exec), expect",
+	"steady-state-hypothesis": "the steady state is what the probes see: give each one a mode, or leave it at Continuous",
+	"method":                  "what to do is said under faults, and what heals it under remediation",
+	"rollbacks":               "every fault is undone by itself, in any case: leave it out",
+	"experiments":             "what to do is said under faults",
 }
 
 // needs tells what a missing "with" should hold.

@@ -70,7 +70,8 @@ var fits = map[string]struct{ topologies, objectives []string }{
 		[]string{"testdata/good/lab-topology.yaml", "library/topology.yaml"},
 		[]string{"orders-db rto", "orders-db rpo"},
 	},
-	"pod": {[]string{"library/topology-kubernetes.yaml"}, []string{"api rto"}},
+	"pod":  {[]string{"library/topology-kubernetes.yaml"}, []string{"api rto"}},
+	"node": {[]string{"library/topology-kubernetes.yaml"}, []string{"api rto"}},
 	"llm": {
 		[]string{"library/topology-llm.yaml"},
 		[]string{
@@ -100,4 +101,20 @@ func TestPrimaryLossMeasuresWhatClientsGet(t *testing.T) {
 	assert.Equal(t, "primary of orders-db", d.Plan.Faults[0].Target)
 	assert.JSONEq(t, `{"signal":"TERM"}`, string(d.Faults[0].With))
 	assert.Len(t, d.Plan.Remedies, 2)
+}
+
+// A fault that hits only a part of the requests is marked as such: those that it lets
+// pass are nobody's fail-over.
+func TestPlanTellsWhichFaultsAreNarrow(t *testing.T) {
+	c, k := plugins()
+	top, err := scenarios.LoadTopology("library/topology-llm.yaml", k)
+	require.NoError(t, err)
+	for name, want := range map[string]bool{"share=1.0": false, "mode=quota": false, "share=0.3": true, "mode=malformed-sse": true, "mode=refused": false} {
+		key, value, _ := strings.Cut(name, "=")
+		f, err := scenarios.Load("llm-vendor-outage", map[string]string{key: value}, k)
+		require.NoError(t, err)
+		d, err := scenarios.Compile(f, top, c)
+		require.NoError(t, err)
+		assert.Equal(t, want, d.Plan.Faults[0].Narrow, name)
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,13 @@ func (f *runFlags) consent(cmd *cobra.Command, ds []*drills.Drill) error {
 	w := cmd.ErrOrStderr()
 	for _, d := range ds {
 		printPlan(w, d)
+		p, err := drills.PreviewOf(cmd.Context(), d, plugins().Topology, cmp.Or(f.seed, 1))
+		if err != nil {
+			return err
+		}
+		if err := printPreview(w, p); err != nil {
+			return err
+		}
 	}
 	fmt.Fprint(w, "Go on? Type yes: ")
 	answer, err := bufio.NewReader(in).ReadString('\n')

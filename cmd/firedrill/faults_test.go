@@ -57,7 +57,7 @@ func TestRunnerHangs(t *testing.T) {
 	primary, pid := p.primary, p.member(t, p.primary).PID
 	held := *p
 	held.program = p.with(slack + "=1s")
-	res, out := held.during(t, quick(t, "kind: process-kill", "kind: process-pause\n      for: 1s",
+	res, out := held.during(t, quick(t, "kind: process-kill", "kind: process-pause\n      for: 3s",
 		"  remediation:\n", "", "    - {name: promote, kind: mysql-failover, target: {component: mysql}}\n", "",
 		"    - {name: switch, kind: route-switch, target: {component: mysql}}\n", ""),
 		map[string]func(){
@@ -65,7 +65,7 @@ func TestRunnerHangs(t *testing.T) {
 				require.NoError(t, held.runner.Signal(syscall.SIGSTOP))
 				defer held.runner.Signal(syscall.SIGCONT)
 				assert.True(t, stopped(t, pid), "the fault is in force")
-				assert.Eventually(t, func() bool { return !stopped(t, pid) }, 10*time.Second, 20*time.Millisecond,
+				assert.Eventually(t, func() bool { return !stopped(t, pid) }, 30*time.Second, 20*time.Millisecond,
 					"the watchdog does not undo it")
 				state, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", held.runner.Pid))
 				require.NoError(t, err)

@@ -17,18 +17,21 @@ func TestRecordDiskFull(t *testing.T) {
 	p := ill(t, "mysql")
 	for _, c := range []struct {
 		name, size string
+		scenario   []string
 		code       int
 		fault      bool
 		says       []string
 	}{
-		{"baseline", "size=20k", verdict.ExitAborted, false, []string{"the record cannot be written", "(everything is put back)"}},
-		{"fault", "size=64k", verdict.ExitAborted, true, []string{"the record cannot be written", "(everything is put back)"}},
-		{"reports", "size=160k", verdict.ExitInconclusive, true, []string{"everything was put back. The reports are not written", "make room, then firedrill report "}},
+		{"baseline", "size=20k", []string{"baseline: 1s", "baseline: 3s"}, verdict.ExitAborted, false, []string{"the record cannot be written", "(everything is put back)"}},
+		// 20 KB are written in a second: some 35 KB before the fault.
+		{"fault", "size=100k", []string{"stable: {for: 500ms", "stable: {for: 2s"}, verdict.ExitAborted, true, []string{"the record cannot be written", "(everything is put back)"}},
+		// A record of some 45 KB, however slow the drill is, and reports of 100 KB.
+		{"reports", "size=110k", []string{"every: 10ms", "every: 100ms"}, verdict.ExitInconclusive, true, []string{"everything was put back. The reports are not written", "make room, then firedrill report "}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "disk")
 			defer mount(t, dir, 0, c.size)()
-			out := p.run(t, "run", quick(t), "--lab", "mysql", "--out", filepath.Join(dir, "run"))
+			out := p.run(t, "run", quick(t, c.scenario...), "--lab", "mysql", "--out", filepath.Join(dir, "run"))
 			assert.Equal(t, c.code, out.code, out.stderr)
 			for _, s := range append(c.says, "no space left on device") {
 				assert.Contains(t, out.stderr, s)

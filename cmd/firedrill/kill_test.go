@@ -1,6 +1,9 @@
 package main
 
 import (
+	"errors"
+	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -13,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"firedrill/drills/journal"
+	"firedrill/drills/timeline"
 	"firedrill/drills/verdict"
 )
 
@@ -22,6 +26,7 @@ import (
 func TestKilledAfterEveryAppend(t *testing.T) {
 	p := inLab(t, "mysql")
 	scenario := quick(t)
+	last := -1
 	for n := 1; ; n++ {
 		env := []string{dieAfter + "=" + strconv.Itoa(n)}
 		watched := n%2 == 0
@@ -32,6 +37,7 @@ func TestKilledAfterEveryAppend(t *testing.T) {
 		out := p.with(env...).run(t, "run", scenario, "--lab", "mysql", "--out", dir)
 		if out.code != -1 {
 			require.Greater(t, n, 10, "the drill has fewer appends than it should: %s", out.stderr)
+			assert.Equal(t, verdict.ExitMet, last, "after the last append the record is complete: nobody may add to it")
 			t.Logf("%d appends, each followed by a SIGKILL", n-1)
 			return
 		}
@@ -47,6 +53,7 @@ func TestKilledAfterEveryAppend(t *testing.T) {
 		if n > 1 {
 			rep := p.run(t, "report", dir)
 			assert.Contains(t, []int{verdict.ExitAborted, verdict.ExitMet}, rep.code, "append %d: %s", n, rep.stdout)
+			last = rep.code
 		}
 	}
 }
@@ -61,23 +68,36 @@ func (p *program) waitForWatchdog(t *testing.T) {
 	}, time.Minute, 50*time.Millisecond, "the watchdog did not put everything back")
 }
 
-// SIGINT at any moment stops the drill and undoes it; a second one hurries.
+// SIGINT, SIGTERM or SIGHUP at any moment stops the drill and undoes it; a second one
+// hurries. A drill that was stopped before everything was measured is never met.
 func TestInterrupted(t *testing.T) {
+	// margin is how long a signal may take to be heard.
+	const margin = 500 * time.Millisecond
 	p := inLab(t, "mysql")
 	scenario := quick(t)
-	for i, after := range []time.Duration{200, 700, 1300, 1600, 1900, 2200, 2600, 3200} {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	chance := rand.New(rand.NewPCG(seed, 0))
+	for i, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGINT, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT, syscall.SIGINT} {
+		// Each in its own part of a drill, which takes about four seconds.
+		after := time.Duration(i)*450*time.Millisecond + time.Duration(chance.Int64N(int64(450*time.Millisecond)))
 		dir := filepath.Join(t.TempDir(), "run")
 		c := p.command(t.Context(), "run", scenario, "--lab", "mysql", "--out", dir)
 		var stderr strings.Builder
 		c.Stderr = &stderr
 		require.NoError(t, c.Start())
-		interrupt(t, c, after*time.Millisecond, i%2 == 1)
+		sent := interrupt(t, c, sig, after, i%2 == 1)
 		_ = c.Wait()
 		code := c.ProcessState.ExitCode()
-		if code == -1 { // the signal came before the program had begun
-			assert.Empty(t, stderr.String(), "after %dms", after)
-		} else {
-			assert.Contains(t, []int{verdict.ExitMet, verdict.ExitMissed, verdict.ExitAborted}, code, "after %dms: %s", after, stderr.String())
+		switch {
+		case code == -1: // the signal came before the program had begun
+			assert.Empty(t, stderr.String(), "after %s", after)
+		case sent.Before(measured(t, dir).Add(-margin)):
+			assert.Equal(t, verdict.ExitAborted, code, "%s after %s: %s", sig, after, stderr.String())
+		case sent.After(measured(t, dir)):
+			assert.Equal(t, verdict.ExitMet, code, "%s after %s: %s", sig, after, stderr.String())
+		default:
+			assert.Contains(t, []int{verdict.ExitAborted, verdict.ExitMet}, code, "%s after %s: %s", sig, after, stderr.String())
 		}
 		out := p.run(t, "recover")
 		assert.Contains(t, out.stdout, "Nothing to recover")
@@ -85,14 +105,52 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-func interrupt(t *testing.T, c *exec.Cmd, after time.Duration, twice bool) {
+// measured is when the drill in a run directory had measured all it was to and began to
+// put back; the end of time if it never did, or never began.
+func measured(t *testing.T, dir string) time.Time {
+	t.Helper()
+	never := time.Now().Add(time.Hour)
+	rec, err := timeline.Read(dir)
+	if err != nil {
+		return never
+	}
+	audited := false
+	for _, e := range rec.Events {
+		p, ok := e.Payload.(timeline.PhaseBegan)
+		audited = audited || ok && p.Phase == timeline.PhaseAudit
+		if ok && audited && p.Phase == timeline.PhaseRevert {
+			return rec.Started.StartedAt.Add(time.Duration(e.T))
+		}
+	}
+	return never
+}
+
+// interrupt sends a signal some time from now, and says when it did.
+func interrupt(t *testing.T, c *exec.Cmd, sig syscall.Signal, after time.Duration, twice bool) time.Time {
 	t.Helper()
 	<-time.After(after)
-	_ = c.Process.Signal(syscall.SIGINT)
+	sent := time.Now()
+	_ = c.Process.Signal(sig)
 	if twice {
 		<-time.After(50 * time.Millisecond)
 		_ = c.Process.Signal(syscall.SIGINT)
 	}
+	return sent
+}
+
+// Whoever reads the drill's output goes away: it goes on to its end.
+func TestNobodyReadsTheOutput(t *testing.T) {
+	p := inLab(t, "mysql")
+	dir := filepath.Join(t.TempDir(), "run")
+	c := p.command(t.Context(), "run", quick(t), "--lab", "mysql", "--out", dir)
+	r, w, err := os.Pipe()
+	require.NoError(t, err)
+	c.Stdout, c.Stderr = w, w
+	require.NoError(t, c.Start())
+	require.NoError(t, errors.Join(w.Close(), r.Close()))
+	_ = c.Wait()
+	assert.Equal(t, verdict.ExitMet, c.ProcessState.ExitCode())
+	assert.FileExists(t, filepath.Join(dir, "report.html"))
 }
 
 // A lab that is taken down takes with it what an interrupted drill left there.

@@ -99,9 +99,46 @@ func (l *clusterLab) whole(t *testing.T) {
 	leases, err := l.client.CoordinationV1().Leases(lab.ShopNamespace).List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
 	assert.Empty(t, leases.Items, "a lock is left")
-	marked, err := l.client.CoreV1().Pods(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{LabelSelector: "firedrill.dev/run"})
+	l.unmarked(t)
+}
+
+// unmarked fails the test if faults have left something of theirs.
+func (l *clusterLab) unmarked(t *testing.T) {
+	t.Helper()
+	free := func(o metav1.Object, kind string) {
+		for _, marks := range []map[string]string{o.GetLabels(), o.GetAnnotations()} {
+			for name := range marks {
+				assert.False(t, strings.HasPrefix(name, "firedrill.dev/"), "%s is left on %s %s", name, kind, o.GetName())
+			}
+		}
+	}
+	core, apps := l.client.CoreV1(), l.client.AppsV1()
+	pods, err := core.Pods(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
-	assert.Empty(t, marked.Items, "a mark is left on pods")
+	for i := range pods.Items {
+		free(&pods.Items[i], "pod")
+	}
+	nodes, err := core.Nodes().List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	for i := range nodes.Items {
+		free(&nodes.Items[i], "node")
+		assert.Empty(t, nodes.Items[i].Spec.Taints, "a taint is left on node %s", nodes.Items[i].Name)
+	}
+	deployments, err := apps.Deployments(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	for i := range deployments.Items {
+		free(&deployments.Items[i], "deployment")
+	}
+	sets, err := apps.StatefulSets(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	for i := range sets.Items {
+		free(&sets.Items[i], "statefulset")
+	}
+	policies, err := l.client.NetworkingV1().NetworkPolicies(metav1.NamespaceAll).List(t.Context(), metav1.ListOptions{
+		LabelSelector: "app.kubernetes.io/managed-by=firedrill",
+	})
+	require.NoError(t, err)
+	assert.Empty(t, policies.Items, "a policy is left")
 }
 
 // podKill writes a copy of the library's scenario that takes seconds, with each first

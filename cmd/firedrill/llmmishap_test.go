@@ -26,7 +26,7 @@ func kills(t *testing.T, m lab.MemberStatus) {
 func TestFaultPointDies(t *testing.T) {
 	l := served(t, "llm-manual")
 	before := l.service(t, "fault-point")
-	res, out := l.during(t, outage(t), map[string]func(){" confirmed vendor-gone": func() { kills(t, before) }})
+	res, out := l.during(t, outage(t, `rto: 10s`, "rto: 1s"), map[string]func(){" confirmed vendor-gone": func() { kills(t, before) }})
 	require.Equal(t, verdict.ExitInconclusive, out.code, out.stderr)
 	assert.Contains(t, res.Reasons[0], "fault vendor-gone was not in force until it was reverted: ")
 	assert.Contains(t, res.Reasons[0], "the fault point does not answer")
@@ -69,7 +69,7 @@ func TestFaultPointCannotBeStarted(t *testing.T) {
 	out := l.watched(t, map[string]func(){" confirmed vendor-gone": func() {
 		require.NoError(t, os.Rename(program, program+".gone"))
 		kills(t, l.service(t, "fault-point"))
-	}}, "run", outage(t), "--topology", topology, "--out", dir)
+	}}, "run", outage(t, `rto: 10s`, "rto: 1s"), "--topology", topology, "--out", dir)
 	res := l.result(t, dir, out)
 	require.Equal(t, verdict.ExitDirty, out.code, out.stderr)
 	const why = "firedrill: no such file or directory"

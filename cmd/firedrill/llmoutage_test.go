@@ -191,7 +191,7 @@ func (a *account) tried(t *testing.T, want ...string) {
 // fails.
 func TestAllBoughtVendorsAreDown(t *testing.T) {
 	l := served(t, "llm")
-	a := l.drills(t, outage(t, theFault, on("a-gone", "vendor-a")+on("b-gone", "vendor-b"), theMembers, "members: 2", theLongest, "duration: 3s"))
+	a := l.drills(t, outage(t, theFault, on("a-gone", "vendor-a")+on("b-gone", "vendor-b"), theMembers, "members: 2", theLongest, "duration: 3s", `rto: 10s`, "rto: 1s"))
 	require.Equal(t, verdict.ExitMissed, a.out.code, a.out.stderr)
 	a.agrees(t)
 	assert.Equal(t, "selfhosted-c", a.Requests[0].Expected)
@@ -216,7 +216,7 @@ func TestAllBoughtVendorsAreDown(t *testing.T) {
 // each vendor said to that.
 func TestAllVendorsAreDown(t *testing.T) {
 	l := served(t, "llm-manual")
-	a := l.drills(t, outage(t, theFault, on("all-gone", ""), theMembers, "members: 3"))
+	a := l.drills(t, outage(t, theFault, on("all-gone", ""), theMembers, "members: 3", `rto: 10s`, "rto: 1s"))
 	require.Equal(t, verdict.ExitMissed, a.out.code, a.out.stderr)
 	a.agrees(t)
 	assert.Equal(t, "none", a.Recovery.By)
@@ -237,7 +237,7 @@ func TestAllVendorsAreDown(t *testing.T) {
 // Three requests in ten fail: that is neither up nor down.
 func TestPartialVendorOutage(t *testing.T) {
 	l := served(t, "llm-manual")
-	a := l.drills(t, outage(t, `share: 1\.0`, "share: 0.3", `every: 100ms`, "every: 50ms", theRemedy, "", theFailBack, "", theLongest, "duration: 3s"))
+	a := l.drills(t, outage(t, `share: 1\.0`, "share: 0.3", `every: 100ms`, "every: 50ms", theRemedy, "", theFailBack, "", theLongest, "duration: 3s", `rto: 10s`, "rto: 1s"))
 	require.Equal(t, verdict.ExitMissed, a.out.code, a.out.stderr)
 	a.agrees(t)
 	hit := a.hit(faultpoint.Status)

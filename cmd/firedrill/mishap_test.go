@@ -64,7 +64,7 @@ func (p *patient) watched(t *testing.T, on map[string]func(), args ...string) ou
 // promoted, which says how much it lacks. That is the component's miss.
 func TestReplicasLackTooMuch(t *testing.T) {
 	p := ill(t, "mysql")
-	res, out := p.drill(t, "mysql", quick(t,
+	res, out := p.drill(t, "mysql", quick(t, "rto: 30s", "rto: 1s",
 		"faults:\n", `limits: {members: 3, sites: 2}
   faults:
     - {name: stop-replication, kind: mysql-replication-stop, prelude: true, target: {component: mysql, role: replica}}
@@ -82,7 +82,7 @@ func TestDrainTakesTooLong(t *testing.T) {
 	p := ill(t, "mysql")
 	ctx, unlock := context.WithCancel(context.Background())
 	defer unlock()
-	res, out := p.during(t, quick(t, "baseline: 1s", "baseline: 3s",
+	res, out := p.during(t, quick(t, "baseline: 1s", "baseline: 3s", "rto: 30s", "rto: 1s",
 		"kind: mysql-failover, ", "kind: mysql-failover, with: {drainTimeout: 1s}, "), map[string]func(){
 		"phase-began baseline": func() {
 			for _, r := range p.replicas {
@@ -103,11 +103,15 @@ func TestDrainTakesTooLong(t *testing.T) {
 	p.whole(t)
 }
 
+// late gives a test that acts once a fault is injected time to do so before the
+// runner heals it.
+var late = []string{"baseline: 1s", "baseline: 1s\n  healAfter: 2s"}
+
 // The proxy dies while the primary is down: the route cannot be switched, neither
 // by the remedy nor afterwards. That is said, and put right once there is a proxy.
 func TestProxyDies(t *testing.T) {
 	p := ill(t, "mysql")
-	res, out := p.during(t, quick(t), map[string]func(){" injected kill-primary": func() { require.NoError(t, syscall.Kill(p.proxy(t), syscall.SIGKILL)) }})
+	res, out := p.during(t, quick(t, append(late, "rto: 30s", "rto: 1s")...), map[string]func(){" injected kill-primary": func() { require.NoError(t, syscall.Kill(p.proxy(t), syscall.SIGKILL)) }})
 	require.Equal(t, verdict.ExitDirty, out.code, out.stderr)
 	assert.Contains(t, res.Remedies[1].Error, "connect to HAProxy (does it run,")
 	require.Len(t, res.Cleanup.Leftovers, 1)
@@ -126,7 +130,7 @@ func TestProxyDies(t *testing.T) {
 func TestReplicaDies(t *testing.T) {
 	p := ill(t, "mysql")
 	victim := p.replicas[0]
-	res, out := p.during(t, quick(t), map[string]func(){" injected kill-primary": func() { p.signal(t, victim, syscall.SIGKILL) }})
+	res, out := p.during(t, quick(t, late...), map[string]func(){" injected kill-primary": func() { p.signal(t, victim, syscall.SIGKILL) }})
 	require.Equal(t, verdict.ExitDirty, out.code, out.stderr)
 	assert.Contains(t, res.Sentence, "the runner promoted "+p.replicas[1])
 	require.Len(t, res.Cleanup.Leftovers, 1)
@@ -143,7 +147,7 @@ func TestReplicaDies(t *testing.T) {
 func TestPrimaryDiesInTheBaseline(t *testing.T) {
 	p := ill(t, "mysql")
 	primary := p.primary
-	res, out := p.during(t, quick(t), map[string]func(){"phase-began baseline": func() { p.signal(t, primary, syscall.SIGKILL) }})
+	res, out := p.during(t, quick(t, "baseline: 1s", "baseline: 3s"), map[string]func(){"phase-began baseline": func() { p.signal(t, primary, syscall.SIGKILL) }})
 	require.Equal(t, verdict.ExitDirty, out.code, out.stderr)
 	assert.Contains(t, res.Sentence, "The drill was aborted: the baseline did not hold before any fault: ")
 	assert.Empty(t, res.Faults)
@@ -181,7 +185,7 @@ func TestReplicationPasswordWrong(t *testing.T) {
 	w.with(t, "replication", map[string]string{"user": lab.ReplUser, "password": "file:" + secret})
 	kept := p.keptSecret(t, wrong)
 	dir := filepath.Join(t.TempDir(), "run")
-	out := p.run(t, "run", quick(t), "--topology", w.save(t), "--out", dir)
+	out := p.run(t, "run", quick(t, "rto: 30s", "rto: 1s"), "--topology", w.save(t), "--out", dir)
 	res := p.result(t, dir, out)
 	kept(dir, out)
 	require.Equal(t, verdict.ExitDirty, out.code, out.stderr)

@@ -243,7 +243,7 @@ func (p *patient) keptSecret(t *testing.T, secrets ...string) func(dir string, o
 	seen := make(chan string, 1)
 	go func() {
 		defer close(seen)
-		tick := time.NewTicker(5 * time.Millisecond)
+		tick := time.NewTicker(25 * time.Millisecond)
 		defer tick.Stop()
 		for ctx.Err() == nil {
 			<-tick.C

@@ -19,7 +19,10 @@ func newPlan() *cobra.Command {
 		Use:   "plan SCENARIO",
 		Short: "Print what a drill would touch, in order, with the undo of each step",
 		Long: `plan asks the topology who is who right now and prints every step of the drill
-and how it would be undone. It touches nothing.`,
+and how it would be undone. It touches nothing. Where a fault takes only some of the
+members that fit, it shows those of --seed: give run the same one.
+
+With --lab, what an interrupted drill left in that lab is put back first.`,
 		Example: `  firedrill plan scenarios/library/mysql-primary-loss.yaml --topology production.yaml`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -202,7 +202,7 @@ spec:
       kind: mysql-write
       target: {component: mysql}
       every: 10ms
-      timeout: 500ms
+      timeout: 2s
   faults:
     - name: kill-primary
       kind: process-kill

@@ -55,12 +55,18 @@ func execute(args []string, stdin io.Reader, stdout, stderr io.Writer, h *hooks)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return verdict.ExitMet
+	if err != nil {
+		complain(stderr, err)
 	}
-	complain(stderr, err)
+	return codeOf(err)
+}
+
+// codeOf is the exit code that an error stands for.
+func codeOf(err error) int {
 	var exit exitError
 	switch {
+	case err == nil:
+		return verdict.ExitMet
 	case errors.As(err, &exit):
 		return exit.code
 	case errors.Is(err, drills.ErrDirty):
@@ -93,14 +99,17 @@ func (e errSignal) Is(target error) bool { return target == drills.ErrAborted }
 // hurryKey finds the channel that a second signal closes.
 type hurryKey struct{}
 
-// signals returns a context that ends with the first SIGINT or SIGTERM; a second
-// one closes the context's hurry channel. No signal kills the program outright:
-// whatever was done is undone first.
+// signals returns a context that ends with the first SIGINT, SIGTERM or SIGHUP (the
+// terminal is closed); a second one closes the context's hurry channel. None of them
+// kills the program outright: whatever was done is undone first. Nor does a reader of
+// its output that goes away.
 func signals(stderr io.Writer) (context.Context, func()) {
 	hurry := make(chan struct{})
 	ctx, cancel := context.WithCancelCause(context.WithValue(context.Background(), hurryKey{}, (<-chan struct{})(hurry)))
 	ch := make(chan os.Signal, 2)
-	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(ch, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// Caught rather than ignored: programs that this one starts would inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	go func() {
 		for n := 0; ; n++ {
 			switch sig := <-ch; n {

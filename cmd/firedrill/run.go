@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,9 @@ type runFlags struct {
 	vars               map[string]string
 	yes                bool
 	output             string
+
+	// dirs are the run directories under out that no drill has taken yet.
+	dirs []string
 }
 
 func newRun(h *hooks) *cobra.Command {
@@ -58,8 +62,14 @@ Ctrl-C stops the drill and puts everything back; a second one skips graceful wai
 }
 
 // worse orders exit codes by what wins over what when several drills run.
-var worse = map[int]int{
-	verdict.ExitMet: 0, verdict.ExitAborted: 1, verdict.ExitInconclusive: 2, verdict.ExitMissed: 3, verdict.ExitDirty: 4,
+var worse = []int{verdict.ExitMet, verdict.ExitUsage, verdict.ExitAborted, verdict.ExitInconclusive, verdict.ExitMissed, verdict.ExitDirty}
+
+// worseOf is the one of two exit codes that wins.
+func worseOf(a, b int) int {
+	if slices.Index(worse, b) > slices.Index(worse, a) {
+		return b
+	}
+	return a
 }
 
 func (f *runFlags) run(cmd *cobra.Command, args []string, h *hooks) error {
@@ -91,30 +101,31 @@ func (f *runFlags) run(cmd *cobra.Command, args []string, h *hooks) error {
 	if err := f.consent(cmd, drillsToRun); err != nil {
 		return err
 	}
-	worst := verdict.ExitMet
+	if err := f.runDirs(drillsToRun); err != nil {
+		return err
+	}
+	worst, errs := verdict.ExitMet, error(nil)
 	for i := range drillsToRun {
-		code, err := f.repeated(cmd, args[i], path, len(args) > 1, h)
-		if err != nil {
-			return err
-		}
-		if worse[code] > worse[worst] {
-			worst = code
+		code, err := f.repeated(cmd, args[i], path, h)
+		worst, errs = worseOf(worst, code), errors.Join(errs, err)
+		if worst == verdict.ExitDirty || cmd.Context().Err() != nil {
+			break
 		}
 	}
-	if worst != verdict.ExitMet {
-		return exitError{code: worst}
+	if worst != verdict.ExitMet || errs != nil {
+		return exitError{code: worst, err: errs}
 	}
 	return nil
 }
 
 // repeated runs one scenario as often as asked and reports the distribution.
-func (f *runFlags) repeated(cmd *cobra.Command, scenario, topologyPath string, many bool, h *hooks) (int, error) {
+func (f *runFlags) repeated(cmd *cobra.Command, scenario, topologyPath string, h *hooks) (int, error) {
 	worst, results := verdict.ExitMet, []verdict.Result{}
 	for n := range f.repeat {
 		// Compiled anew each time: a plug-in may keep nothing from the run before.
 		d, err := compile(scenario, topologyPath, f.vars)
 		if err != nil {
-			return 0, err
+			return worseOf(worst, codeOf(err)), err
 		}
 		seed := f.seed
 		if seed == 0 {
@@ -125,18 +136,16 @@ func (f *runFlags) repeated(cmd *cobra.Command, scenario, topologyPath string, m
 			// The instant of injection varies against heartbeats and leases.
 			d.Plan.Baseline += time.Duration(rand.New(rand.NewPCG(seed, 1)).Int64N(int64(2 * time.Second)))
 		}
-		dir, id, err := f.runDir(d, many, n)
+		dir, id, err := f.nextDir(d)
 		if err != nil {
-			return 0, err
+			return worseOf(worst, codeOf(err)), err
 		}
 		res, err := f.once(cmd, d, dir, id, seed, h)
 		if err != nil {
-			return 0, err
+			return worseOf(worst, codeOf(err)), err
 		}
 		results = append(results, res)
-		if worse[res.ExitCode] > worse[worst] {
-			worst = res.ExitCode
-		}
+		worst = worseOf(worst, res.ExitCode)
 		if res.ExitCode == verdict.ExitDirty || cmd.Context().Err() != nil {
 			break
 		}
@@ -181,14 +190,15 @@ func (f *runFlags) once(cmd *cobra.Command, d *drills.Drill, dir, id string, see
 	if err := renderResult(dir, res); err != nil {
 		return res, unreported(res, dir, err)
 	}
-	if err := reports.Summary(cmd.ErrOrStderr(), res, dir); err != nil {
-		return res, err
-	}
+	// The verdict stands in the run directory: that nobody reads the output any more
+	// changes nothing.
+	_ = reports.Summary(cmd.ErrOrStderr(), res, dir)
 	if f.output == "json" {
-		return res, reports.JSON(cmd.OutOrStdout(), res)
+		_ = reports.JSON(cmd.OutOrStdout(), res)
+	} else {
+		_, _ = fmt.Fprintln(cmd.OutOrStdout(), filepath.Join(dir, "report.html"))
 	}
-	_, err = fmt.Fprintln(cmd.OutOrStdout(), filepath.Join(dir, "report.html"))
-	return res, err
+	return res, nil
 }
 
 // unreported is the error of a drill whose record is whole but whose reports could

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +20,12 @@ complete and check while you type. validate checks more than a schema can say.`,
 		Example: `  firedrill schema scenario > scenario.schema.json
   # then, as the first line of a scenario:
   # yaml-language-server: $schema=scenario.schema.json`,
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 || !slices.Contains(cmd.ValidArgs, args[0]) {
+				return fmt.Errorf("schema %s: say of which file: %s", strings.Join(args, " "), strings.Join(cmd.ValidArgs, " or "))
+			}
+			return nil
+		},
 		ValidArgs: []string{"scenario", "topology"},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			b, err := fs.ReadFile(scenarios.Schemas(), args[0]+".json")

@@ -101,7 +101,9 @@ func probe(t *testing.T, r verdict.Result, name, client string) verdict.ProbeRes
 func TestProbesLookFromZones(t *testing.T) {
 	l := cluster(t)
 	dir := filepath.Join(t.TempDir(), "run")
+	began := time.Now()
 	out := l.run(t, "run", vantages(t), "--lab", l.lab, "--out", dir)
+	set := wallClockSet(began)
 	r := l.result(t, dir, out)
 	require.Equal(t, verdict.Met, r.Verdict, "%v\n%s", r.Reasons, out.stderr)
 	assert.Empty(t, l.agents(t), "the runner's end removes them")
@@ -114,33 +116,51 @@ func TestProbesLookFromZones(t *testing.T) {
 			p.Name, p.Client, p.From, p.Samples, p.NoData, 1e3*p.ClockError, 1e3*p.RoundTrip)
 		assert.Equal(t, map[string]string{"from-a": "zone a", "from-b": "zone b"}[p.Name], p.From)
 		assert.Positive(t, p.ClockError)
-		assert.Less(t, p.ClockError, 0.05)
-		assert.Less(t, float64(p.NoData), 0.1*float64(p.Samples))
+		assert.Less(t, p.ClockError, 0.5, "at its worst, on a machine that is busy")
+		assert.Less(t, blind(p), blind(probe(t, r, "here", "fresh"))+0.1, "the runner's own probe is as busy")
 	}
 	assert.Contains(t, strings.Join(r.Caveats, "\n"), "the clock of the agent in zone b is known to ± ")
 	assert.NotContains(t, out.stderr, "UnhandledError", "what the libraries log")
-	l.agree(t, dir)
+	l.agree(t, dir, set)
 	l.whole(t)
 }
 
+// blind is the share of a probe's samples that are without data.
+func blind(p verdict.ProbeResult) float64 { return float64(p.NoData) / float64(p.Samples) }
+
+// wallClockSet is by how much the wall clock was set right since then.
+func wallClockSet(since time.Time) time.Duration {
+	now := time.Now()
+	return (now.Round(0).Sub(since.Round(0)) - now.Sub(since)).Abs() // Round drops the monotonic reading
+}
+
 // agree compares the samples with the books of the pods, which lie on the same
-// machine: every request that was answered was there while its sample says so.
-func (l *clusterLab) agree(t *testing.T, dir string) {
+// machine: every request that was answered was there while its sample says so. The pods
+// write down what the wall clock says, which was set right by so much meanwhile.
+func (l *clusterLab) agree(t *testing.T, dir string, set time.Duration) {
 	t.Helper()
 	rec, err := timeline.Read(dir)
 	require.NoError(t, err)
 	samples, err := rec.ReadSamples()
 	require.NoError(t, err)
 	books := l.books(t)
+	tick := 2*time.Millisecond + set
+	for _, e := range rec.Events {
+		if c, ok := e.Payload.(timeline.ClockRelated); ok {
+			tick = max(tick, 2*time.Millisecond+set+c.Strayed)
+			b, _ := json.Marshal(c)
+			t.Logf("at %v: %s", time.Duration(e.T), b)
+		}
+	}
 	for i, s := range rec.Started.Plan.Series {
 		n, strays := 0, 0
+		var errs []timeline.Offset
 		for _, x := range samples[i] {
 			if !x.Class.Good() {
 				continue
 			}
 			n++
-			// The wall clock may be set right by this much meanwhile.
-			const tick = 2 * time.Millisecond
+			errs = append(errs, x.Error)
 			from, to := rec.Started.StartedAt.Add(time.Duration(x.Start)-tick), rec.Started.StartedAt.Add(time.Duration(x.End)+tick)
 			if !slices.ContainsFunc(books[x.By], func(b booked) bool {
 				return b.Path == "/"+s.Probe && b.Time.After(from) && b.Time.Before(to)
@@ -148,15 +168,11 @@ func (l *clusterLab) agree(t *testing.T, dir string) {
 				strays++
 			}
 		}
-		t.Logf("%s: %d good samples, %d without their request in a pod's book", s.Name(), n, strays)
+		slices.Sort(errs)
+		t.Logf("%s: %d good samples, %d without their request in a pod's book, within %s", s.Name(), n, strays, tick)
 		assert.Greater(t, n, 100)
 		assert.Zero(t, strays, s.Name())
-	}
-	for _, e := range rec.Events {
-		if c, ok := e.Payload.(timeline.ClockRelated); ok {
-			b, _ := json.Marshal(c)
-			t.Logf("at %v: %s", time.Duration(e.T), b)
-		}
+		assert.Less(t, time.Duration(errs[len(errs)/2]), 50*time.Millisecond, "%s: how well the clock is known most of the time", s.Name())
 	}
 }
 
@@ -195,7 +211,7 @@ func TestAgentsOutliveTheAPIServer(t *testing.T) {
 	assert.NotContains(t, strings.Join(r.Caveats, "\n"), "is lost", out.stderr)
 	for _, p := range r.Probes {
 		t.Logf("%s/%s: %d samples, %d without data", p.Name, p.Client, p.Samples, p.NoData)
-		assert.Less(t, float64(p.NoData), 0.1*float64(p.Samples), p.Name)
+		assert.Less(t, blind(p), blind(probe(t, r, "here", "fresh"))+0.1, p.Name)
 	}
 	assert.Empty(t, l.agents(t))
 	l.whole(t)

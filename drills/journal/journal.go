@@ -78,13 +78,26 @@ func Create(path string, h Header, after func(n int)) (*Journal, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("create journal: %w", err)
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR|os.O_APPEND, 0o600)
+	// Under its name it appears with its header or not at all: one without could not
+	// be recovered, nor told from one that is being begun.
+	draft := path + ".new"
+	f, err := os.OpenFile(draft, os.O_CREATE|os.O_EXCL|os.O_RDWR|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("create journal: %w", err)
 	}
-	j := &Journal{path: path, f: f, after: after}
-	if err := errors.Join(j.append(line{Op: "open", Header: &h}), syncDir(filepath.Dir(path))); err != nil {
-		return nil, errors.Join(err, f.Close(), os.Remove(path))
+	j := &Journal{path: path, f: f}
+	err = j.append(line{Op: "open", Header: &h})
+	if _, there := os.Lstat(path); err == nil && there == nil {
+		err = fmt.Errorf("create journal: %s exists", path)
+	}
+	if err == nil {
+		err = errors.Join(os.Rename(draft, path), syncDir(filepath.Dir(path)))
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close(), os.RemoveAll(draft))
+	}
+	if j.after = after; after != nil {
+		after(j.n)
 	}
 	return j, nil
 }
@@ -242,7 +255,7 @@ func (s *State) apply(l line) {
 	}
 }
 
-// List returns the paths of all journals in a directory, oldest first by name.
+// List returns the paths of all journals in a directory, in the order of their names.
 // A directory that does not exist has none.
 func List(dir string) ([]string, error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))

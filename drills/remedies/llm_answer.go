@@ -91,8 +91,8 @@ func readAnswer(body []byte) (chatAnswer, error) {
 	return a, a.add(o)
 }
 
-// readStream reads server-sent events up to data: [DONE]; a stream that ends
-// without is not whole.
+// readStream reads server-sent events up to data: [DONE]. A stream that ends without,
+// and has not said why it ends, is not whole.
 func readStream(from io.Reader) (chatAnswer, error) {
 	var a chatAnswer
 	lines := bufio.NewScanner(io.LimitReader(from, answerLimit))
@@ -120,5 +120,8 @@ func readStream(from io.Reader) (chatAnswer, error) {
 	if err := lines.Err(); err != nil {
 		return a, fmt.Errorf("200, but the stream broke off after %d characters: %w", len(a.text), err)
 	}
-	return a, fmt.Errorf("200, but the stream ended after %d characters without [DONE]", len(a.text))
+	if a.finish != "" {
+		return a, nil
+	}
+	return a, fmt.Errorf("200, but the stream ended after %d characters without a finish reason or [DONE]", len(a.text))
 }

@@ -86,11 +86,8 @@ func (k canary) request(ctx context.Context, stream bool) (*http.Request, string
 	if k.model() == "" {
 		return nil, "", fmt.Errorf("component %s: with.models.chat: name the model to ask for", k.c.Name())
 	}
-	ref := k.cfg.Vendors[k.m.Name()].Key
-	if ref == "" {
-		ref = k.cfg.Key
-	}
-	key, err := ref.Resolve()
+	// Not with.key: that is the gateway's, and nobody else is to have it.
+	key, err := k.cfg.Vendors[k.m.Name()].Key.Resolve()
 	if err != nil {
 		return nil, "", err
 	}
@@ -158,8 +155,7 @@ func (k canary) judge(a chatAnswer) error {
 	case k.cfg.Identify.By == "model":
 		return fmt.Errorf("the answer names model %q, which with.identify.values of component %s does not know", a.model, k.c.Name())
 	}
-	// Vendors answer with the name of a dated snapshot of the model.
-	if k.cfg.Identify.By != "model" && a.model != k.model() && !strings.HasPrefix(a.model, k.model()+"-") {
+	if k.cfg.Identify.By != "model" && !llm.SameModel(k.model(), a.model) {
 		return fmt.Errorf("the answer is from model %q, asked was %q", a.model, k.model())
 	}
 	return nil

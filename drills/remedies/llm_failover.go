@@ -1,6 +1,7 @@
 package remedies
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,7 +60,8 @@ type routeUndo struct {
 }
 
 // Apply asks all members at once and leads every route that can be switched to
-// the first in order that answers whole.
+// the first in order that answers whole. A member that a route leads to alone is in
+// doubt, since requests fail all the same: it is the last choice.
 func (r llmFailover) Apply(ctx context.Context, t drills.Target, log drills.RemedyLog) error {
 	cfg, err := llm.ConfigOf(t.Component)
 	if err != nil {
@@ -74,7 +76,7 @@ func (r llmFailover) Apply(ctx context.Context, t drills.Target, log drills.Reme
 	if err != nil {
 		return err
 	}
-	to, err := r.choose(ctx, cfg, t, log)
+	to, err := r.choose(ctx, cfg, t, alone(ctx, routes), log)
 	if err != nil {
 		return err
 	}
@@ -108,9 +110,21 @@ func (r llmFailover) routes(c *topology.Component) ([]*topology.Route, error) {
 	return nil, fmt.Errorf("component %s has no route %q to switch", c.Name(), r.spec.Route)
 }
 
-// choose returns the first member in order that answers whole. All are asked at
-// once: those before it are waited for, those after it are not.
-func (r llmFailover) choose(ctx context.Context, cfg llm.Config, t drills.Target, log drills.RemedyLog) (string, error) {
+// alone are the members that a route leads to and to nobody else. A route that cannot
+// be read says so when it is switched.
+func alone(ctx context.Context, routes []*topology.Route) []string {
+	var out []string
+	for _, rt := range routes {
+		if was, err := leads(ctx, rt); err == nil && len(was) == 1 {
+			out = append(out, was...)
+		}
+	}
+	return out
+}
+
+// choose returns the first member in order that answers whole, those in doubt last. All
+// are asked at once: those before it are waited for, those after it are not.
+func (r llmFailover) choose(ctx context.Context, cfg llm.Config, t drills.Target, doubted []string, log drills.RemedyLog) (string, error) {
 	if err := log.Intend("try members", nil); err != nil {
 		return "", fmt.Errorf("journal step try members: %w", err)
 	}
@@ -124,17 +138,27 @@ func (r llmFailover) choose(ctx context.Context, cfg llm.Config, t drills.Target
 		go func() { answers[i] <- c.ask(ctx) }()
 	}
 	var said []string
+	last := "" // the first in doubt that answered whole
 	for i, m := range members {
 		a := <-answers[i]
 		step := topology.Step{Name: "try", Member: m.Name()}
-		if a.err == nil {
-			step.Detail = fmt.Sprintf("answered whole in %d ms", a.took.Milliseconds())
+		if a.err != nil {
+			step.Err = a.err.Error()
+			log.Step(step)
+			said = append(said, m.Name()+": "+step.Err)
+			continue
+		}
+		step.Detail = fmt.Sprintf("answered whole in %d ms", a.took.Milliseconds())
+		if !slices.Contains(doubted, m.Name()) {
 			log.Step(step)
 			return m.Name(), nil
 		}
-		step.Err = a.err.Error()
+		step.Detail += "; requests fail although a route leads there alone, so another is looked for"
 		log.Step(step)
-		said = append(said, m.Name()+": "+step.Err)
+		last = cmp.Or(last, m.Name())
+	}
+	if last != "" {
+		return last, nil
 	}
 	return "", fmt.Errorf("no member of %s answers: %s", t.Component.Name(), strings.Join(said, "; "))
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,7 +24,11 @@ import (
 	"firedrill/lab/vendor"
 )
 
-const vendorKey = "sk-very-secret"
+const (
+	vendorKey = "sk-very-secret"
+	// gatewayKey is what applications send to the gateway, and is nobody else's.
+	gatewayKey = "sk-for-the-gateway"
+)
 
 var vendorNames = []string{"vendor-a", "vendor-b", "vendor-c"}
 
@@ -37,9 +42,11 @@ type models struct {
 func newModels(t *testing.T) *models {
 	t.Helper()
 	t.Setenv("FIREDRILL_TEST_VENDOR_KEY", vendorKey)
+	t.Setenv("FIREDRILL_TEST_GATEWAY_KEY", gatewayKey)
 	w := &models{t: t, vendors: map[string]*vendor.Vendor{}, spec: topology.ComponentSpec{Name: "models", Kind: "llm"}}
-	values := map[string]string{}
+	values, keys := map[string]string{}, map[string]any{}
 	for _, name := range vendorNames {
+		keys[name] = map[string]string{"key": "env:FIREDRILL_TEST_VENDOR_KEY"}
 		v, err := vendor.Start(vendor.Config{Name: name, Listen: "127.0.0.1:0", Key: vendorKey, Models: []string{"gpt-x"}})
 		require.NoError(t, err)
 		t.Cleanup(func() { v.Close() })
@@ -47,7 +54,7 @@ func newModels(t *testing.T) *models {
 		w.spec.Members = append(w.spec.Members, topology.MemberSpec{Name: name, Address: w.address(name)})
 	}
 	with, err := json.Marshal(map[string]any{
-		"models": map[string]string{"chat": "gpt-x"}, "key": "env:FIREDRILL_TEST_VENDOR_KEY",
+		"models": map[string]string{"chat": "gpt-x"}, "key": "env:FIREDRILL_TEST_GATEWAY_KEY", "vendors": keys,
 		"identify": map[string]any{"by": "fingerprint", "values": values},
 	})
 	require.NoError(t, err)
@@ -137,7 +144,8 @@ func TestLLMFailoverOfARealGateway(t *testing.T) {
 	assert.Equal(t, "vendor-b 200", w.who(front))
 	assert.Equal(t, []string{"vendor-b"}, w.open(at))
 
-	// Once more: nothing is left to do, nor to undo.
+	// Once more, and nobody else answers: nothing is left to do, nor to undo.
+	w.mode("vendor-c", vendor.Mode{Name: vendor.Quota})
 	again := book{}
 	require.NoError(t, r.Apply(t.Context(), at, &again))
 	assert.Equal(t, "leads there already", again.step("switch route models-gateway").Detail)
@@ -222,7 +230,7 @@ func TestLLMFailoverKnowsEveryFailure(t *testing.T) {
 		{vendor.Mode{Name: vendor.Status, Status: 503}, "503 "},
 		{vendor.Mode{Name: vendor.Stall, After: 3}, "the stream hung: not at its end within 1s, after"},
 		{vendor.Mode{Name: vendor.SlowFirstToken, Delay: spec.Duration(soon)}, "the stream hung: not at its end within 1s, after 0 characters"},
-		{vendor.Mode{Name: vendor.Cut, After: 3}, "without [DONE]"},
+		{vendor.Mode{Name: vendor.Cut, After: 3}, "without a finish reason or [DONE]"},
 		{vendor.Mode{Name: vendor.MalformedSSE, After: 3}, "1 of 2 answers were not whole: 200, but the stream has an event that is not JSON"},
 		{vendor.Mode{Name: vendor.GarbledSSE, After: 3}, "1 of 2 answers were not whole: 200, but the stream has a line that is none of an event"},
 		{vendor.Mode{Name: vendor.TruncatedJSON, After: 3}, "200, but the stream has an event that is not JSON"},
@@ -293,6 +301,88 @@ func TestLLMFailoverKeepsTheOrder(t *testing.T) {
 	}
 }
 
+// Of a vendor that fails some of its requests two tries may well pass. Requests fail
+// while the route leads to it alone: it gets the route again only if nobody else answers.
+func TestLLMFailoverDoubtsWhoFails(t *testing.T) {
+	w := newModels(t)
+	file := filepath.Join(t.TempDir(), "leads-to")
+	require.NoError(t, os.WriteFile(file, []byte("vendor-a"), 0o600))
+	at := w.target(execRoute(t, file))
+	w.mode("vendor-b", vendor.Mode{Name: vendor.Quota})
+	var log book
+	require.NoError(t, remedy(t, "llm-failover", "").Apply(t.Context(), at, &log))
+	require.Len(t, log.steps, 4)
+	assert.Equal(t, "vendor-a", log.steps[0].Member)
+	assert.Regexp(t, `^answered whole in \d+ ms; requests fail although a route leads there alone, so another is looked for$`, log.steps[0].Detail)
+	assert.NotEmpty(t, log.steps[1].Err)
+	assert.Equal(t, topology.Step{Name: "switch route models-gateway", Member: "vendor-c", Detail: "led to vendor-a before"}, log.steps[3])
+	b, err := os.ReadFile(file)
+	require.NoError(t, err)
+	assert.Equal(t, "vendor-c", string(b))
+}
+
+// asks has one try of vendor-a, an API that answers streams with them.
+func asks(t *testing.T, with map[string]any, stream ...string) (*book, http.Header, error) {
+	t.Helper()
+	seen := make(chan http.Header, 1)
+	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		seen <- r.Header
+		fmt.Fprint(rw, strings.Join(stream, "\n\n")+"\n\n")
+	}))
+	t.Cleanup(s.Close)
+	file := filepath.Join(t.TempDir(), "leads-to")
+	require.NoError(t, os.WriteFile(file, []byte("vendor-a"), 0o600))
+	w := &models{t: t, spec: topology.ComponentSpec{Name: "models", Kind: "llm"}}
+	w.spec.Members = []topology.MemberSpec{{Name: "vendor-a", Address: strings.TrimPrefix(s.URL, "http://")}}
+	with["models"] = map[string]string{"chat": "gpt-4o"}
+	var err error
+	w.spec.With, err = json.Marshal(with)
+	require.NoError(t, err)
+	var log book
+	err = remedy(t, "llm-failover", `{"tries":1,"timeout":"10s"}`).Apply(t.Context(), w.target(execRoute(t, file)), &log)
+	return &log, <-seen, err
+}
+
+// The key of with.key is the gateway's.
+func TestVendorWithoutAKeyGetsNone(t *testing.T) {
+	t.Setenv("FIREDRILL_TEST_GATEWAY_KEY", gatewayKey)
+	t.Setenv("FIREDRILL_TEST_VENDOR_KEY", vendorKey)
+	whole := []string{`data: {"model":"gpt-4o","choices":[{"delta":{"content":"1 2"},"finish_reason":"stop"}]}`, "data: [DONE]"}
+	_, header, err := asks(t, map[string]any{"key": "env:FIREDRILL_TEST_GATEWAY_KEY"}, whole...)
+	require.NoError(t, err)
+	assert.NotContains(t, header, "Authorization")
+	assert.NotContains(t, fmt.Sprint(header), gatewayKey)
+	_, header, err = asks(t, map[string]any{
+		"key": "env:FIREDRILL_TEST_GATEWAY_KEY", "vendors": map[string]any{"vendor-a": map[string]string{"key": "env:FIREDRILL_TEST_VENDOR_KEY"}},
+	}, whole...)
+	require.NoError(t, err)
+	assert.Equal(t, "Bearer "+vendorKey, header.Get("Authorization"))
+}
+
+// What the probe takes for whole is whole here, and the other way round.
+func TestLLMFailoverTakesWhatTheProbeTakes(t *testing.T) {
+	piece := `data: {"model":%q,"choices":[{"delta":{"content":"1 2"},"finish_reason":%s}]}`
+	for name, c := range map[string]struct {
+		model, finish, end, want string
+	}{
+		"whole":            {"gpt-4o", `"stop"`, "data: [DONE]", ""},
+		"a dated version":  {"gpt-4o-2024-08-06", `"stop"`, "data: [DONE]", ""},
+		"without [DONE]":   {"gpt-4o", `"stop"`, "", ""},
+		"no finish reason": {"gpt-4o", `null`, "", "the stream ended after 3 characters without a finish reason or [DONE]"},
+		"a smaller model":  {"gpt-4o-mini", `"stop"`, "data: [DONE]", `the answer is from model "gpt-4o-mini", asked was "gpt-4o"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			log, _, err := asks(t, map[string]any{}, fmt.Sprintf(piece, c.model, c.finish), c.end)
+			if c.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.Error(t, err)
+			assert.Contains(t, log.steps[0].Err, c.want)
+		})
+	}
+}
+
 func TestLLMFailoverThatCannotHelp(t *testing.T) {
 	w := newModels(t)
 	file := filepath.Join(t.TempDir(), "leads-to")
@@ -314,6 +404,9 @@ func TestLLMFailoverThatCannotHelp(t *testing.T) {
 	// A fixed route beside one that can be switched is passed over.
 	gateway := execRoute(t, file)
 	gateway.Name = "second"
+	for _, name := range vendorNames[1:] {
+		w.mode(name, vendor.Mode{Name: vendor.Quota})
+	}
 	log, err = apply("", fixed, gateway)
 	require.NoError(t, err)
 	assert.Equal(t, "leads there already", log.step("switch route second").Detail)

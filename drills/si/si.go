@@ -76,6 +76,10 @@ func Duration(s float64) string {
 	return trim(v, digits, unit)
 }
 
+// UpTo writes the upper bound of a duration with two to three significant digits,
+// rounded up: the bound holds as written.
+func UpTo(s float64) string { return ceil(s) }
+
 // At writes a moment relative to the zero of a time axis: "+11.43 s", "0 s".
 func At(s float64) string {
 	digits := 2

@@ -72,7 +72,9 @@ type Series struct {
 	Concurrency int           `json:"concurrency"`
 	// Mode is one of SOT, EOT, Edge, Continuous, OnChaos.
 	Mode string `json:"mode"`
-	// Judged tells whether this series decides recovery; others only inform.
+	// Judged tells whether this series decides: recovery (Continuous, OnChaos), whether
+	// the baseline holds (Continuous, SOT, Edge), whether all is well once everything
+	// is put back (Continuous, EOT, Edge). Others only inform.
 	Judged bool `json:"judged"`
 	// Ledger is the name of the ledger that the series writes to or reads, if any.
 	Ledger string `json:"ledger,omitempty"`
@@ -97,6 +99,8 @@ type PlannedFault struct {
 	For time.Duration `json:"for_ns,omitempty"`
 	// Measured tells whether recovery time counts from this fault.
 	Measured bool `json:"measured"`
+	// Narrow tells that it hits only a part of the requests to its members.
+	Narrow bool `json:"narrow,omitempty"`
 }
 
 // PlannedRemedy is a remediation as planned.
@@ -112,4 +116,13 @@ type Stable struct {
 	For     time.Duration `json:"for_ns"`
 	Samples int           `json:"samples"`
 	Share   float64       `json:"share"`
+}
+
+// StableOf is when a series counts as good for long enough. One that looks at the
+// ends only is a check, often a slow one: it need not have many samples.
+func (p Plan) StableOf(s Series) Stable {
+	if s.Mode == "Continuous" || s.Mode == "OnChaos" {
+		return p.Stable
+	}
+	return Stable{For: p.Stable.For, Samples: 1}
 }

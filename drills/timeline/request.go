@@ -44,7 +44,8 @@ const (
 
 // Exchange is one request to one member as a fault point on the wire saw it.
 type Exchange struct {
-	// ID is the request's id, "" if it carried none.
+	// ID is the request's id, "" if it carried none. A record keeps those of firedrill's
+	// own requests only.
 	ID     string `json:"id,omitempty"`
 	Member string `json:"member"`
 	Path   string `json:"path"`

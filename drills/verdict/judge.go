@@ -32,6 +32,7 @@ func Judge(rec *timeline.Record) (Result, error) {
 	j.judgeRemedies()
 	j.judgeObjectives()
 	j.judgeRejoin()
+	j.judgeSteadyState()
 	j.judgeCleanup()
 	j.recoveryPhases()
 	j.judgeLosses(samples)
@@ -88,6 +89,7 @@ func (j *judge) header() Result {
 // decide turns what was found into the verdict.
 func (j *judge) decide() {
 	r := &j.res
+	r.Valid = len(j.invalid) == 0
 	switch {
 	case r.Cleanup.Verdict == Dirty:
 		r.Verdict, r.Reasons = Dirty, append(append(r.Reasons, r.Cleanup.Leftovers...), j.stops...)
@@ -101,7 +103,7 @@ func (j *judge) decide() {
 		}
 	default:
 		r.Verdict = j.objectives()
-		if m := j.failed(); m != nil && r.Verdict == Missed {
+		if m := j.failed(); m != nil && r.Verdict != Met {
 			r.Reasons = append(r.Reasons, fmt.Sprintf("the remedy %s failed: %s", m.Name, m.Error))
 		}
 	}

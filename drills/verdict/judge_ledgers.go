@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"iter"
 	"os"
-	"time"
 
 	"firedrill/drills/ledger"
 	"firedrill/drills/timeline"
@@ -46,20 +45,25 @@ func (j *judge) account(s timeline.Series) (*LedgerResult, error) {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
+	losses := j.newLosses(s.Component)
 	acc, err := ledger.Audit(func() iter.Seq2[ledger.Entry, error] { return ledger.Read(path) }, reads, ledger.Options{
-		Acknowledged: func(e ledger.Entry, lost bool) { j.points = append(j.points, ackPoint{e.End, lost}) },
+		Acknowledged: func(e ledger.Entry, lost bool) {
+			j.points = append(j.points, ackPoint{e.End, lost})
+			losses.add(e, lost)
+		},
 	})
 	if err != nil {
 		return nil, err
 	}
 	r := &LedgerResult{
 		Name: s.Ledger, Component: s.Component, Attempted: acc.Attempted, Acknowledged: acc.Acknowledged, Rejected: acc.Rejected,
-		IDs: map[string][]string{}, ReadBack: []ReadBackResult{},
+		AcknowledgedBefore: losses.before,
+		IDs:                map[string][]string{}, ReadBack: []ReadBackResult{},
 	}
 	j.classes(r, acc)
 	j.stale(r)
 	j.readBacks(r)
-	j.recoveryPoint(r, acc)
+	j.recoveryPoint(r, acc, losses)
 	if acc.Torn {
 		j.invalid = append(j.invalid, fmt.Sprintf("the file of ledger %s broke off", s.Ledger))
 	}
@@ -126,10 +130,8 @@ func (j *judge) readBacks(r *LedgerResult) {
 	}
 }
 
-// recoveryPoint is the disruption minus the acknowledgement of the earliest lost
-// write: how old the oldest thing was that is gone. Writes that were lost although
-// they were acknowledged after the disruption make it no larger.
-func (j *judge) recoveryPoint(r *LedgerResult, acc ledger.Accounting) {
+// recoveryPoint is nil where losses cannot be told.
+func (j *judge) recoveryPoint(r *LedgerResult, acc ledger.Accounting, losses *writesLost) {
 	if acc.Unknown != "" && j.healedBy == "none" {
 		// That it did not recover is proven all the same, and is the result.
 		j.res.Caveats = append(j.res.Caveats, fmt.Sprintf("ledger %s: nothing recovered, so losses cannot be told", r.Name))
@@ -142,16 +144,5 @@ func (j *judge) recoveryPoint(r *LedgerResult, acc ledger.Accounting) {
 	if acc.Unjudged > 0 {
 		j.res.Caveats = append(j.res.Caveats, fmt.Sprintf("ledger %s: %d writes were acknowledged after the last reading and are not accounted for", r.Name, acc.Unjudged))
 	}
-	r.RecoveryPoint = &Seconds{Hi: new(float64)}
-	if acc.FirstLost == nil {
-		return
-	}
-	var eff timeline.Interval
-	for _, f := range j.faults {
-		if e, ok := f.effective(); ok && f.measured {
-			eff = e
-		}
-	}
-	hi := max(0, time.Duration(eff.Hi-acc.FirstLost.Lo)).Seconds()
-	r.RecoveryPoint = &Seconds{Lo: max(0, time.Duration(eff.Lo-acc.FirstLost.Hi)).Seconds(), Hi: &hi}
+	r.RecoveryPoint = losses.recoveryPoint()
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"firedrill/drills/si"
+	"firedrill/drills/timeline"
 )
 
 // judgeObjectives compares every target with what was measured.
@@ -59,6 +60,8 @@ func (j *judge) judgeRTO(r *ObjectiveResult) {
 	switch target := time.Duration(r.Target * float64(time.Second)); {
 	case r.Actual == nil:
 		r.Why = "no recovery was measured"
+	case r.Actual.Hi == nil && r.Actual.Lo <= target.Seconds():
+		r.Why = j.gaveUp(r, named.fault)
 	case r.Actual.Hi == nil:
 		r.Verdict = Missed
 		r.Why = fmt.Sprintf("%s had not recovered %s after the fault, when the drill stopped waiting%s", r.Series, si.Duration(r.Actual.Lo), j.partly(r.Series))
@@ -73,6 +76,39 @@ func (j *judge) judgeRTO(r *ObjectiveResult) {
 	}
 }
 
+// gaveUp says why a recovery that was not seen is no miss: the drill did not look
+// for longer than the target.
+func (j *judge) gaveUp(r *ObjectiveResult, f *fault) string {
+	eff, _ := f.effective()
+	looked := time.Duration(j.reverting - eff.Hi)
+	text := fmt.Sprintf("%s had not recovered when the drill stopped looking, %s after the fault", r.Series, si.Duration(looked.Seconds()))
+	m := j.failed()
+	switch last := j.lastConfirmed(); {
+	case len(j.stops) > 0:
+		text += ", because it was stopped"
+	case j.plan.Longest > 0 && time.Duration(j.reverting-last) >= j.plan.Longest:
+		text += fmt.Sprintf(", because limits.duration (%s) was over", si.Duration(j.plan.Longest.Seconds()))
+	case m != nil:
+		text += fmt.Sprintf(", because the remedy %s had failed", m.Name)
+	}
+	text += j.partly(r.Series)
+	if looked.Seconds() > r.Target {
+		return text + fmt.Sprintf("; that it was still failing after the target of %s is not proven", si.Duration(r.Target))
+	}
+	return text + fmt.Sprintf("; the target of %s had not passed by then, so it is neither met nor missed", si.Duration(r.Target))
+}
+
+// lastConfirmed is when the last measured fault was confirmed: what limits.duration
+// counts from.
+func (j *judge) lastConfirmed() (at timeline.Offset) {
+	for _, f := range j.faults {
+		if f.measured && f.confirmed != nil {
+			at = max(at, *f.confirmed)
+		}
+	}
+	return at
+}
+
 // worse tells whether r tells more about the slowest recovery than o: it saw an
 // outage where the other saw none, or took longer.
 func (r RecoveryTime) worse(o RecoveryTime) bool {
@@ -82,9 +118,16 @@ func (r RecoveryTime) worse(o RecoveryTime) bool {
 	return slower(r.seconds(), o.seconds())
 }
 
-// judgeRPO sums up the ledgers of the component.
+// minWrites is how many writes each ledger must have had acknowledged when the
+// disruption began, for a recovery point objective to be met: where nothing is at
+// risk, nothing is lost.
+const minWrites = 10
+
+// judgeRPO sums up the ledgers of the component. A loss is proven however few writes
+// there were.
 func (j *judge) judgeRPO(r *ObjectiveResult) {
 	var lost, acked uint64
+	few := ""
 	for _, l := range j.res.Ledgers {
 		if l.Component != r.Component {
 			continue
@@ -94,6 +137,10 @@ func (j *judge) judgeRPO(r *ObjectiveResult) {
 			return
 		}
 		lost, acked = lost+l.Lost+l.Vanished, acked+l.Acknowledged
+		if l.AcknowledgedBefore < minWrites {
+			few = fmt.Sprintf("ledger %s has %s acknowledged writes from before the fault, want at least %d: hardly anything was there to be lost",
+				l.Name, si.Count(l.AcknowledgedBefore), minWrites)
+		}
 		if r.Actual == nil || slower(*l.RecoveryPoint, *r.Actual) {
 			r.Actual = l.RecoveryPoint
 		}
@@ -110,9 +157,11 @@ func (j *judge) judgeRPO(r *ObjectiveResult) {
 	switch {
 	case r.Target == 0 && lost > 0:
 		r.Verdict = Missed
-	case r.Actual.Hi != nil && *r.Actual.Hi <= r.Target:
-		r.Verdict = Met
 	case r.Actual.Lo > r.Target:
 		r.Verdict = Missed
+	case few != "":
+		r.Why += "; " + few
+	case r.Actual.Hi != nil && *r.Actual.Hi <= r.Target:
+		r.Verdict = Met
 	}
 }

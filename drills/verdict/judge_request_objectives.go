@@ -2,8 +2,11 @@ package verdict
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"firedrill/drills/si"
@@ -25,13 +28,13 @@ func (j *judge) judgeRequestObjective(r *ObjectiveResult) {
 	case r.Name == "first-token-p95":
 		rs.judgeFirstToken(r)
 	case r.Name == "truncated":
-		rs.judgeCount(r, rs.since(timeline.Cut, ""), "answers that broke off and looked like a success")
+		rs.judgeCount(r, rs.since(cut), "answers that broke off and looked like a success")
 	case r.Name == "wrong-embeddings":
-		rs.judgeCount(r, rs.since(timeline.Wrong, "embedding"), "embeddings of another model than the one that was asked for")
+		rs.judgeCount(r, rs.since(wrongEmbedding), "embeddings of another model than the one that was asked for")
 	case r.Name == "answered-twice":
 		rs.judgeTwice(r)
 	case r.Name == "fail-back":
-		rs.judgeFailBack(r)
+		rs.judgeFailBack(r, j.ledBack(r.Component))
 	default:
 		r.Why = "unknown objective"
 	}
@@ -89,31 +92,54 @@ func (rs *requests) judgeAvailability(r *ObjectiveResult) {
 	r.atLeast(begun, all, "answered, or began to be, while the fault was in force")
 }
 
-// judgeFallback counts who answered once the fault was proven.
+// judgeFallback counts who answered once the fault was proven. Where a fault hits only
+// a part of the requests, what a faulted member answered unharmed had no reason to go
+// anywhere else, and is left out.
 func (rs *requests) judgeFallback(r *ObjectiveResult) {
-	if !rs.priority {
+	switch {
+	case !rs.priority:
 		r.Why = "the members of " + r.Component + " have no order: there is no next one"
 		return
-	}
-	if rs.Expected == "" {
+	case rs.Expected == "":
 		r.Why, r.Verdict = "every member of "+r.Component+" was faulted: there is none to fall back to", Missed
 		return
-	}
-	var by, all uint64
-	for _, a := range rs.asked {
-		if a.Start < rs.effective || a.End > rs.reverting || a.Request.Outcome != timeline.Whole {
-			continue
-		}
-		all++
-		if a.By == rs.Expected {
-			by++
-		}
-	}
-	if all == 0 {
-		r.Why, r.Verdict = "nobody answered while the fault was in force", Missed
+	case rs.narrowed && !rs.wire.named:
+		r.Why = "the fault hits only a part of the requests, and no fault point saw which by their ids"
 		return
 	}
-	r.atLeast(by, all, "answered by "+rs.Expected+", which is next in order")
+	var by, all, hit, spared uint64
+	for _, a := range rs.asked {
+		if a.Start < rs.effective || a.End > rs.reverting {
+			continue
+		}
+		harmed := rs.wire.hit[a.Request.ID]
+		if harmed {
+			hit++
+		}
+		switch {
+		case a.Request.Outcome != timeline.Whole:
+		case rs.narrowed && !harmed && rs.wire.spared[a.Request.ID]:
+			spared++
+		default:
+			all++
+			if a.By == rs.Expected {
+				by++
+			}
+		}
+	}
+	switch {
+	case all == 0 && spared == 0:
+		r.Why, r.Verdict = "nobody answered while the fault was in force", Missed
+	case all == 0 && hit == 0:
+		r.Why = "the fault hit none of the drill's requests"
+	case all == 0:
+		r.Why, r.Verdict = fmt.Sprintf("none of the %s requests that the fault hit was answered in full", si.Count(hit)), Missed
+	default:
+		r.atLeast(by, all, "answered by "+rs.Expected+", which is next in order")
+	}
+	if spared > 0 && all > 0 {
+		r.Why += fmt.Sprintf(" (%s more were answered by a faulted member that the fault let answer)", si.Count(spared))
+	}
 }
 
 // judgeFirstToken compares the time within which 95 % of the answers began. One
@@ -144,7 +170,7 @@ func (rs *requests) judgeFirstToken(r *ObjectiveResult) {
 	if r.Actual = (&Seconds{Lo: p95, Hi: &p95}); p95 <= r.Target {
 		r.Verdict = Met
 	}
-	took := si.Duration(p95)
+	took := si.UpTo(p95)
 	if r.Verdict == Missed && took == si.Duration(r.Target) { // no rounding may hide why
 		took = strconv.FormatFloat(p95, 'g', -1, 64) + " s"
 	}
@@ -156,13 +182,21 @@ func (rs *requests) judgeFirstToken(r *ObjectiveResult) {
 }
 
 // since counts the requests that ended in a way, from the first fault on.
-func (rs *requests) since(o timeline.Outcome, op string) (n uint64) {
+func (rs *requests) since(ended func(asked) bool) (n uint64) {
 	for _, a := range rs.asked {
-		if a.End >= rs.from && a.Request.Outcome == o && (op == "" || a.series.Op == op) {
+		if a.End >= rs.from && ended(a) {
 			n++
 		}
 	}
 	return n
+}
+
+func cut(a asked) bool { return a.Request.Outcome == timeline.Cut }
+
+// wrongEmbedding tells whether an answer has an embedding that would corrupt an index;
+// an answer without any cannot.
+func wrongEmbedding(a asked) bool {
+	return a.Request.Outcome == timeline.Wrong && a.series.Op == "embedding" && a.Request.Dimension > 0
 }
 
 // judgeCount compares a count with the most that is allowed.
@@ -177,14 +211,18 @@ func (rs *requests) judgeCount(r *ObjectiveResult, n uint64, what string) {
 
 func (rs *requests) judgeTwice(r *ObjectiveResult) {
 	if rs.AnsweredTwice == nil {
-		r.Why = "no fault point saw the traffic: whether a request was answered twice is not known"
+		if r.Why = "no fault point saw the traffic: whether a request was answered twice is not known"; rs.wire.seen {
+			r.Why = "the requests' ids did not reach the fault point, neither in the body's field user nor in the header X-Request-Id: " +
+				"whether a request was answered twice is not known"
+		}
 		return
 	}
 	rs.judgeCount(r, *rs.AnsweredTwice, "requests that were answered, and billed, more than once")
 }
 
-// judgeFailBack compares the time until the members of before answered again.
-func (rs *requests) judgeFailBack(r *ObjectiveResult) {
+// judgeFailBack compares the time until the members of before answered again. undo says
+// who led the requests back, if that was firedrill.
+func (rs *requests) judgeFailBack(r *ObjectiveResult, undo string) {
 	r.Actual = rs.FailBack
 	flapped := ""
 	if rs.Flaps > 0 {
@@ -192,20 +230,38 @@ func (rs *requests) judgeFailBack(r *ObjectiveResult) {
 	}
 	target := time.Duration(r.Target * float64(time.Second)).Seconds()
 	switch {
+	case r.Actual == nil && len(rs.home) > 0:
+		r.Why = "requests never left " + strings.Join(slices.Sorted(maps.Keys(rs.home)), ", ") + ": there is nothing to come back from"
 	case r.Actual == nil:
 		r.Why = "who answered before the fault is not known"
 	case r.Actual.Hi == nil:
 		r.Verdict = Missed
 		r.Why = fmt.Sprintf("the members of before did not answer again for good while the drill looked%s", flapped)
 	case rs.Flaps > 0:
-		r.Verdict, r.Why = Missed, "requests did not go back for good at once"+flapped
+		r.Verdict, r.Why = Missed, "requests did not go back for good at once"+flapped+undo
 	case *r.Actual.Hi <= target:
 		r.Verdict = Met
-		r.Why = fmt.Sprintf("the members of before answered again within %s of the fault's end; target %s", si.Duration(*r.Actual.Hi), si.Duration(r.Target))
+		r.Why = fmt.Sprintf("the members of before answered again within %s of the fault's end%s; target %s", si.UpTo(*r.Actual.Hi), undo, si.Duration(r.Target))
 	case r.Actual.Lo > target:
 		r.Verdict = Missed
-		r.Why = fmt.Sprintf("the members of before answered again %s after the fault's end; target %s", si.Interval(r.Actual.Lo, r.Actual.Hi), si.Duration(r.Target))
+		r.Why = fmt.Sprintf("the members of before answered again %s after the fault's end%s; target %s", si.Interval(r.Actual.Lo, r.Actual.Hi), undo, si.Duration(r.Target))
 	default:
 		r.Why = fmt.Sprintf("the target of %s lies within the bounds of the measurement (%s): sample faster", si.Duration(r.Target), si.Interval(r.Actual.Lo, r.Actual.Hi))
 	}
+}
+
+// ledBack says that the requests of a component were led back by firedrill itself, which
+// had led them away: then nothing is known of the gateway's own way back.
+func (j *judge) ledBack(component string) string {
+	for _, m := range j.remedies {
+		if !strings.Contains(m.Target+" ", " of "+component+" ") {
+			continue
+		}
+		for _, e := range j.rec.Events {
+			if u, ok := e.Payload.(timeline.Journaled); ok && u.Kind == "remedy" && strings.HasPrefix(u.For, m.Remedy+": ") {
+				return ", led back by firedrill's undo of the remedy " + m.Remedy
+			}
+		}
+	}
+	return ""
 }

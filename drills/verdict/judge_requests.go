@@ -25,6 +25,14 @@ type requests struct {
 	priority bool
 	// unpriced tells that members answered whose prices are not known.
 	unpriced bool
+	// targets are the members that were faulted, narrowed tells that some fault hits
+	// only a part of what they are asked.
+	targets  map[string]bool
+	narrowed bool
+	wire     onWire
+	// left tells that somebody answered from the fault on who did not before it.
+	left bool
+	home map[string]bool
 }
 
 // asked is a sample that asked a model, with its series.
@@ -65,9 +73,11 @@ func (j *judge) judgeRequests(samples [][]timeline.Sample) error {
 	for _, rs := range order {
 		slices.SortStableFunc(rs.asked, func(a, b asked) int { return ByStart(a.Sample, b.Sample) })
 		rs.count()
-		rs.stages(j, exchanges, wire)
+		rs.stages(j)
 		if wire {
-			rs.twice(exchanges)
+			rs.sort(j, exchanges)
+			rs.bill(j)
+			rs.twice()
 		}
 		rs.failBack(j.plan.Stable.For, j.end)
 		if rs.unpriced {
@@ -101,6 +111,7 @@ func (j *judge) newRequests(component string) *requests {
 			IDs: map[string][]RequestID{}, Unlisted: map[string]uint64{},
 		},
 		from: j.end, reverting: j.reverting, reverted: j.reverting,
+		targets: map[string]bool{}, home: map[string]bool{},
 	}
 	for _, r := range j.roles {
 		if r.component == component && len(rs.order) == 0 {
@@ -110,7 +121,6 @@ func (j *judge) newRequests(component string) *requests {
 			}
 		}
 	}
-	hit := map[string]bool{}
 	for _, f := range j.faults {
 		eff, ok := f.effective()
 		if !ok || f.component != component {
@@ -119,8 +129,9 @@ func (j *judge) newRequests(component string) *requests {
 		rs.faulted = true
 		rs.from, rs.effective = min(rs.from, eff.Lo), max(rs.effective, eff.Hi)
 		for _, m := range f.Targets {
-			hit[m] = true
+			rs.targets[m] = true
 		}
+		rs.narrowed = rs.narrowed || slices.ContainsFunc(j.plan.Faults, func(p timeline.PlannedFault) bool { return p.Name == f.Fault && p.Narrow })
 		if f.reverting != nil {
 			rs.reverting = min(rs.reverting, *f.reverting)
 		}
@@ -129,7 +140,7 @@ func (j *judge) newRequests(component string) *requests {
 		}
 	}
 	for _, m := range rs.order {
-		if rs.faulted && rs.priority && !hit[m] {
+		if rs.faulted && rs.priority && !rs.targets[m] {
 			rs.Expected = m
 			break
 		}
@@ -192,7 +203,7 @@ func (rs *requests) stage(start, end timeline.Offset) int {
 }
 
 // stages tallies requests before, during and after the faults.
-func (rs *requests) stages(j *judge, exchanges []timeline.Exchange, wire bool) {
+func (rs *requests) stages(j *judge) {
 	rs.Stages = []RequestStage{{Name: "before"}, {Name: "during"}, {Name: "after"}}
 	firsts := make([][]float64, len(rs.Stages))
 	for _, a := range rs.asked {
@@ -218,17 +229,6 @@ func (rs *requests) stages(j *judge, exchanges []timeline.Exchange, wire bool) {
 			p50, p95, p99 := upper(firsts[i], 0.5), upper(firsts[i], 0.95), upper(firsts[i], 0.99)
 			st.FirstTokenP50, st.FirstTokenP95, st.FirstTokenP99 = &p50, &p95, &p99
 		}
-		if wire && i > 0 { // fault points are asked for what they saw from the fault on
-			st.Billed = new(int64)
-		}
-	}
-	for _, x := range exchanges {
-		if rs.has(x.Member) && x.Billed {
-			from, to := x.From.Sub(j.rec.Started.StartedAt), x.To.Sub(j.rec.Started.StartedAt)
-			if st := rs.Stages[rs.stage(timeline.Offset(from), timeline.Offset(to))]; st.Billed != nil {
-				*st.Billed += x.In + x.Out
-			}
-		}
 	}
 }
 
@@ -241,15 +241,22 @@ func upper(values []float64, q float64) float64 {
 
 // cost adds the price of an answer to a stage's.
 func (rs *requests) cost(j *judge, st *RequestStage, a asked) {
-	price, ok := j.price(rs.Component, a.By)
+	st.Cost = rs.plus(st.Cost, j, a.By, a.Request.In, a.Request.Out)
+}
+
+// plus adds what a member asks for tokens to a sum, which is nil as long as no price
+// is known.
+func (rs *requests) plus(sum *float64, j *judge, member string, in, out int64) *float64 {
+	price, ok := j.price(rs.Component, member)
 	if !ok {
-		rs.unpriced = rs.unpriced || a.By != "" && len(j.plan.Prices) > 0
-		return
+		rs.unpriced = rs.unpriced || member != "" && len(j.plan.Prices) > 0
+		return sum
 	}
-	if st.Cost == nil {
-		st.Cost = new(float64)
+	if sum == nil {
+		sum = new(float64)
 	}
-	*st.Cost += (float64(a.Request.In)*price.In + float64(a.Request.Out)*price.Out) / 1e6
+	*sum += (float64(in)*price.In + float64(out)*price.Out) / 1e6
+	return sum
 }
 
 func (j *judge) price(component, member string) (timeline.Price, bool) {
@@ -261,37 +268,22 @@ func (j *judge) price(component, member string) (timeline.Price, bool) {
 	return timeline.Price{}, false
 }
 
-func (rs *requests) has(member string) bool { return slices.Contains(rs.order, member) }
-
-// twice finds the requests that more than one exchange answered in full: a gateway
-// that asked a second vendor after the first had done its work pays for both.
-func (rs *requests) twice(exchanges []timeline.Exchange) {
-	billed := map[string]uint64{}
-	for _, x := range exchanges {
-		if x.ID != "" && x.Billed && rs.has(x.Member) {
-			billed[x.ID]++
-		}
-	}
-	rs.AnsweredTwice = new(uint64)
-	for _, a := range rs.asked {
-		if billed[a.Request.ID] > 1 {
-			*rs.AnsweredTwice++
-			rs.list("answered_twice", RequestID{ID: a.Request.ID, Probe: a.series.Name(), By: a.By})
-		}
-	}
-}
-
 // failBack bounds the time from the end of the faults until the members of before
 // answered again: all of them, and nobody else from then on. It needs the answers
-// of stable more to say so.
+// of stable more to say so. Where members have an order and requests never went to
+// another than before, there is nothing to come back from, and no such time.
 func (rs *requests) failBack(stable time.Duration, end timeline.Offset) {
-	home := map[string]bool{}
 	for _, a := range rs.asked {
 		if a.Class.Good() && a.By != "" && a.End < rs.from {
-			home[a.By] = true
+			rs.home[a.By] = true
 		}
 	}
-	if !rs.faulted || len(home) == 0 {
+	for _, a := range rs.asked {
+		// An answer that does not tell who gave it may be anybody's.
+		rs.left = rs.left || a.Class.Good() && a.End >= rs.from && !rs.home[a.By]
+	}
+	// Where each member gets its share, one that is out comes back to its own.
+	if !rs.faulted || len(rs.home) == 0 || rs.priority && !rs.left {
 		return
 	}
 	back := map[string]timeline.Offset{} // when each was first back
@@ -301,7 +293,7 @@ func (rs *requests) failBack(stable time.Duration, end timeline.Offset) {
 	for _, a := range rs.asked {
 		switch {
 		case a.Start < rs.reverted || !a.Class.Good() || a.By == "":
-		case !home[a.By]:
+		case !rs.home[a.By]:
 			if settled {
 				rs.Flaps++
 			}
@@ -311,7 +303,7 @@ func (rs *requests) failBack(stable time.Duration, end timeline.Offset) {
 			back[a.By] = a.End
 			fallthrough
 		default:
-			if !settled && len(back) == len(home) {
+			if !settled && len(back) == len(rs.home) {
 				settled, hi = true, a.End
 			}
 		}

@@ -169,7 +169,136 @@ func TestAnsweredTwiceIsSeenOnTheWire(t *testing.T) {
 	assert.Equal(t, id(12), r.IDs["answered_twice"][0].ID)
 	assert.Nil(t, r.Stages[0].Billed, "nobody looked before the fault")
 	assert.Equal(t, int64(30), *r.Stages[1].Billed)
+	assert.InDelta(t, ((10*1+5*3)+(10*2+5*6))/1e6, *r.Stages[1].BilledCost, 1e-12, "both are paid")
 	assert.Equal(t, Missed, d.objective("answered-twice", 0, 0).Verdict)
+}
+
+// What users, a witness and a remedy are billed for is not the drill's; what broke off
+// on its way to the drill's probes is, though no answer counted its tokens.
+func TestBilledIsWhatTheDrillAsked(t *testing.T) {
+	d := newDrill(t)
+	d.rec.Started.RunID = "run"
+	d.ends(12, timeline.Truncated, timeline.Cut)
+	d.asked[12].By, d.asked[12].Request.In, d.asked[12].Request.Out = "", 0, 0
+	var all []timeline.Exchange
+	for _, id := range []string{id(12), "run-chat1-99", "", "jane", "firedrill-witness-1", "runner-1"} {
+		at := d.rec.Started.StartedAt.Add(12 * time.Second)
+		all = append(all, timeline.Exchange{ID: id, Member: "a", From: at, To: at.Add(1), Billed: true, In: 100, Out: 50})
+	}
+	r := d.judged(t, all...)
+	during := r.Stages[1]
+	assert.Equal(t, int64(300), *during.Billed, "the probes' own, that one included which the sampler gave up on")
+	assert.InDelta(t, 2*(100*1+50*3)/1e6, *during.BilledCost, 1e-12)
+	assert.Equal(t, int64(600), *during.Other)
+	assert.InDelta(t, 9*(10*2+5*6)/1e6, *during.Cost, 1e-4)
+	assert.Nil(t, r.Stages[0].Other)
+	assert.Nil(t, r.Stages[2].BilledCost)
+}
+
+// Behind a gateway that strips what names a request nobody can say that none was
+// answered twice.
+func TestRequestsWithoutNamesOnTheWire(t *testing.T) {
+	d := newDrill(t)
+	at := d.rec.Started.StartedAt.Add(12 * time.Second)
+	x := timeline.Exchange{Member: "b", From: at, To: at.Add(1), Billed: true, In: 10, Out: 5}
+	r := d.judged(t, x)
+	assert.Nil(t, r.AnsweredTwice)
+	assert.Nil(t, r.Stages[1].Billed)
+	assert.Equal(t, int64(15), *r.Stages[1].Other)
+	require.Len(t, d.res.Caveats, 1)
+	assert.Contains(t, d.res.Caveats[0], "neither the body's field user nor the header X-Request-Id")
+	o := ObjectiveResult{Name: "answered-twice", Component: "models", Verdict: Inconclusive}
+	d.judgeRequestObjective(&o)
+	assert.Equal(t, Inconclusive, o.Verdict)
+	assert.Contains(t, o.Why, "neither in the body's field user nor in the header X-Request-Id")
+
+	d = newDrill(t)
+	x.Billed, x.Status = false, 503
+	r = d.judged(t, x)
+	require.NotNil(t, r.AnsweredTwice, "nobody answered at all")
+	assert.Zero(t, *r.AnsweredTwice)
+	assert.Empty(t, d.res.Caveats)
+}
+
+// A vendor that fails three requests in ten answers the others rightly.
+func TestFallbackOfAFaultThatHitsAPart(t *testing.T) {
+	narrow := func(t *testing.T) (*drill, func(n int, member, fault string) timeline.Exchange) {
+		d := newDrill(t)
+		d.plan.Faults = []timeline.PlannedFault{{Name: "gone", Component: "models", Measured: true, Narrow: true}}
+		for n := 13; n < 20; n++ {
+			d.asked[n].By = "a"
+		}
+		return d, func(n int, member, fault string) timeline.Exchange {
+			at := d.rec.Started.StartedAt.Add(time.Duration(n) * time.Second)
+			return timeline.Exchange{ID: id(int64(n)), Member: member, From: at, To: at.Add(1), Fault: fault, Delivered: fault == "", Billed: fault == ""}
+		}
+	}
+	judged := func(d *drill) ObjectiveResult {
+		o := ObjectiveResult{Name: "fallback", Component: "models", Verdict: Inconclusive, Limit: new(0.99)}
+		d.judgeRequestObjective(&o)
+		return o
+	}
+	d, x := narrow(t)
+	var all []timeline.Exchange
+	for n := 11; n < 13; n++ {
+		all = append(all, x(n, "a", "status"), x(n, "b", ""))
+	}
+	for n := 13; n < 20; n++ {
+		all = append(all, x(n, "a", ""))
+	}
+	d.judged(t, all...)
+	o := judged(d)
+	assert.Equal(t, Met, o.Verdict, o.Why)
+	assert.Equal(t, "2 of 2 requests (100 %) were answered by b, which is next in order; at least 99 % is asked for "+
+		"(7 more were answered by a faulted member that the fault let answer)", o.Why)
+
+	// The gateway asks the same vendor once more.
+	d, x = narrow(t)
+	d.asked[11].By = "a"
+	d.judged(t, append(all, x(11, "a", ""))...)
+	assert.Equal(t, Missed, judged(d).Verdict)
+
+	// It asks nobody else.
+	d, _ = narrow(t)
+	d.ends(11, timeline.Error, timeline.Failed)
+	d.ends(12, timeline.Error, timeline.Failed)
+	d.judged(t, all...)
+	o = judged(d)
+	assert.Equal(t, Missed, o.Verdict)
+	assert.Equal(t, "none of the 2 requests that the fault hit was answered in full", o.Why)
+
+	d, _ = narrow(t)
+	d.judged(t)
+	o = judged(d)
+	assert.Equal(t, Inconclusive, o.Verdict)
+	assert.Contains(t, o.Why, "no fault point saw which by their ids")
+}
+
+// An answer without any embedding corrupts no index.
+func TestWrongEmbeddingsHaveADimension(t *testing.T) {
+	d := newDrill(t)
+	d.plan.Series[0].Op = "embedding"
+	d.ends(12, timeline.WrongAnswer, timeline.Wrong)
+	d.ends(13, timeline.WrongAnswer, timeline.Wrong)
+	d.asked[13].Request.Dimension = 384
+	d.judged(t)
+	o := d.objective("wrong-embeddings", 0, 0)
+	assert.Equal(t, Missed, o.Verdict)
+	assert.InDelta(t, 1, *o.Measured, 0)
+}
+
+// What is written covers what was measured.
+func TestBoundsAreWrittenRoundedUp(t *testing.T) {
+	d := newDrill(t)
+	for n := 10; n < 20; n++ {
+		d.asked[n].Request.First = d.asked[n].Start + timeline.Offset(101_400*time.Microsecond)
+	}
+	d.asked[21].End = d.asked[21].Start + timeline.Offset(234_100*time.Microsecond)
+	d.judged(t)
+	assert.Contains(t, d.objective("first-token-p95", time.Second, 0).Why, "began within 102 ms")
+	o := d.objective("fail-back", time.Minute, 0)
+	assert.InDelta(t, 1.2341, *o.Actual.Hi, 1e-9)
+	assert.Contains(t, o.Why, "within 1.24 s of the fault's end")
 }
 
 // What a fault met half way belongs to the fault's time, or a truncated answer
@@ -253,6 +382,44 @@ func TestFailBack(t *testing.T) {
 	assert.Equal(t, Met, d.objective("fail-back", 5*time.Second, 0).Verdict)
 	assert.Equal(t, Missed, d.objective("fail-back", 2*time.Second, 0).Verdict)
 	assert.Contains(t, d.objective("fail-back", 4*time.Second, 0).Why, "within the bounds")
+}
+
+// Where nothing went to anybody else nothing comes back, and where firedrill led it away
+// firedrill leads it back.
+func TestFailBackOfWhatNeverLeft(t *testing.T) {
+	d := newDrill(t)
+	for n := 11; n < 20; n++ {
+		d.ends(n, timeline.Error, timeline.Failed)
+		d.asked[n].By = ""
+	}
+	r := d.judged(t)
+	assert.Nil(t, r.FailBack)
+	o := ObjectiveResult{Name: "fail-back", Component: "models", Verdict: Inconclusive, Target: 30}
+	d.judgeRequestObjective(&o)
+	assert.Equal(t, Inconclusive, o.Verdict)
+	assert.Equal(t, "requests never left a: there is nothing to come back from", o.Why)
+
+	d = newDrill(t)
+	d.remedies = []*remedy{{RemedyBegan: timeline.RemedyBegan{Remedy: "fail-over", Target: "members of models"}}}
+	d.judged(t)
+	assert.NotContains(t, d.objective("fail-back", time.Minute, 0).Why, "firedrill", "it has changed nothing")
+	d.rec.Events = []timeline.Moment{{Payload: timeline.Journaled{Kind: "remedy", For: "fail-over: switch route gateway"}}}
+	o = d.objective("fail-back", time.Minute, 0)
+	assert.Equal(t, Met, o.Verdict)
+	assert.Contains(t, o.Why, "of the fault's end, led back by firedrill's undo of the remedy fail-over; target")
+}
+
+// The headline does not make a partial outage a whole one.
+func TestSentenceSaysThatAnOutageWasPartial(t *testing.T) {
+	j := &judge{index: &index{rec: &timeline.Record{}, cleaned: &timeline.CleanedUp{Verdict: "clean"}, intents: 1}}
+	j.res.Cleanup.Verdict = "clean"
+	j.res.Objectives = []ObjectiveResult{{Name: "rto", Component: "models", Series: "chat/fresh", Target: 10, Actual: &Seconds{Lo: 12}}}
+	j.res.Probes = []ProbeResult{{Name: "chat", Client: "fresh", Partial: []PartialResult{{Bad: 120, Samples: 400, Share: 0.3}}}}
+	assert.Equal(t, "Models had not recovered after 12 s against a target of 10 s (a partial outage: 30 % of 400 requests failed); everything was put back.", j.sentence())
+	j.res.Objectives[0].Actual = &Seconds{Lo: 4, Hi: new(4.2)}
+	assert.Contains(t, j.sentence(), "Models recovered in 4.1 s (± 0.1 s) against a target of 10 s (a partial outage: 30 % of 400 requests failed)")
+	j.res.Probes[0].Partial = nil
+	assert.NotContains(t, j.sentence(), "partial")
 }
 
 // every100 is a series of 100 samples, 100 ms apart, of which some fail.

@@ -135,6 +135,7 @@ func (j *judge) sentence() string {
 			parts = append(parts, m+" was kept out")
 		}
 	}
+	parts = append(parts, j.unsteady()...)
 	switch {
 	case r.Cleanup.Verdict != "clean":
 		parts = append(parts, "it is NOT proven that everything was put back")
@@ -159,8 +160,9 @@ func (r RequestsResult) words() string {
 	return out
 }
 
+// recoveredWords says how long a component was out; of a partial outage, that it was one.
 func (j *judge) recoveredWords(o ObjectiveResult) string {
-	against := " against a target of " + si.Duration(o.Target)
+	against := " against a target of " + si.Duration(o.Target) + j.partly(o.Series)
 	switch {
 	case o.Actual.Hi == nil:
 		return fmt.Sprintf("%s had not recovered after %s%s", o.Component, si.Duration(o.Actual.Lo), against)

@@ -72,6 +72,10 @@ type Result struct {
 	Operator    string   `json:"operator,omitempty"`
 	Controls    []string `json:"controls,omitempty"`
 
+	// Valid tells that nothing but the objectives decides: the record is whole, the
+	// baseline held, the faults are proven and enough was measured.
+	Valid bool `json:"-"`
+
 	// Picture is what the timeline is drawn from; it is derived from the same
 	// record, downsampled for drawing, never for judging.
 	Picture Picture `json:"-"`
@@ -92,9 +96,9 @@ type Instants struct {
 
 // ObjectiveResult compares one target with what was measured.
 type ObjectiveResult struct {
-	// Name is rto, rpo, rejoin, or one of the objectives of requests: availability,
-	// fallback, first-token-p95, truncated, wrong-embeddings, answered-twice,
-	// fail-back.
+	// Name is rto, rpo, rejoin, steady-state, or one of the objectives of requests:
+	// availability, fallback, first-token-p95, truncated, wrong-embeddings,
+	// answered-twice, fail-back.
 	Name      string   `json:"name"`
 	Component string   `json:"component"`
 	Target    float64  `json:"target_s"`
@@ -107,7 +111,8 @@ type ObjectiveResult struct {
 	Verdict string `json:"verdict"`
 	// Lost is the number of acknowledged writes lost (rpo).
 	Lost *uint64 `json:"lost,omitempty"`
-	// Series is the probe and client class that decided (rto): the slowest.
+	// Series is the probe and client class that decided: the slowest (rto), the first
+	// that did not hold (steady-state).
 	Series string `json:"series,omitempty"`
 	// Fault is the fault that the recovery is counted from (rto).
 	Fault string `json:"fault,omitempty"`
@@ -215,13 +220,16 @@ type Outage struct {
 
 // LedgerResult accounts for the writes of one ledger.
 type LedgerResult struct {
-	Name         string   `json:"name"`
-	Component    string   `json:"component"`
-	Attempted    uint64   `json:"attempted"`
-	Acknowledged uint64   `json:"acknowledged"`
-	Rejected     uint64   `json:"rejected"`
-	Lost         uint64   `json:"lost"`
-	LostIDs      []string `json:"lost_ids"`
+	Name         string `json:"name"`
+	Component    string `json:"component"`
+	Attempted    uint64 `json:"attempted"`
+	Acknowledged uint64 `json:"acknowledged"`
+	// AcknowledgedBefore were acknowledged before the first measured fault could take
+	// effect: what was there to be lost.
+	AcknowledgedBefore uint64   `json:"acknowledged_before_fault"`
+	Rejected           uint64   `json:"rejected"`
+	Lost               uint64   `json:"lost"`
+	LostIDs            []string `json:"lost_ids"`
 	// LostUnlisted is how many lost ids are not in LostIDs.
 	LostUnlisted       uint64     `json:"lost_unlisted,omitempty"`
 	FirstLostAt        *time.Time `json:"first_lost_at,omitempty"`

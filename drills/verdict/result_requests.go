@@ -20,7 +20,8 @@ type RequestsResult struct {
 	Expected string `json:"expected,omitempty"`
 	Tally
 	// AnsweredTwice is how many requests were answered in full, and will be billed,
-	// more than once, by one member or several; nil if no fault point saw the traffic.
+	// more than once, by one member or several; nil if no fault point saw the traffic,
+	// or none of the requests' ids in it.
 	AnsweredTwice *uint64 `json:"answered_twice,omitempty"`
 	// Stages are before, during and after the faults.
 	Stages []RequestStage `json:"stages"`
@@ -30,7 +31,7 @@ type RequestsResult struct {
 	// Unlisted is how many of each class are not in IDs.
 	Unlisted map[string]uint64 `json:"unlisted,omitempty"`
 	// FailBack is the time from the end of the faults until the members of before
-	// answered again, for good; nil if it was not measured.
+	// answered again, for good; nil if it was not measured, or requests never left them.
 	FailBack *Seconds `json:"fail_back,omitempty"`
 	// Flaps is how often answers went elsewhere once more after that.
 	Flaps int `json:"flaps"`
@@ -62,13 +63,18 @@ type RequestStage struct {
 	FirstTokenP99 *float64 `json:"first_token_p99_s"`
 	// Stall is the longest wait between two pieces of a stream.
 	Stall float64 `json:"longest_stall_s"`
-	// TokensIn and TokensOut are what answers counted, Billed what members counted
-	// on the wire (nil where no fault point saw it, which is before the fault); Cost is that of the answers at the
-	// topology's prices, nil without any.
+	// TokensIn and TokensOut are what answers counted; Cost is what that comes to at
+	// the topology's prices, nil without any.
 	TokensIn  int64    `json:"tokens_in"`
 	TokensOut int64    `json:"tokens_out"`
-	Billed    *int64   `json:"tokens_billed,omitempty"`
 	Cost      *float64 `json:"cost,omitempty"`
+	// Billed is what members counted for these requests on the wire, what broke off or
+	// was answered twice included, and BilledCost what that comes to. They are nil where
+	// no fault point saw it, which is before the fault, or none of the requests' ids.
+	Billed     *int64   `json:"tokens_billed,omitempty"`
+	BilledCost *float64 `json:"billed_cost,omitempty"`
+	// Other is what members counted for everybody else.
+	Other *int64 `json:"tokens_other,omitempty"`
 }
 
 // RequestID is one request by name.

@@ -223,8 +223,13 @@ func (d llm) accounted(asked map[string][]request) verdict.RequestsResult {
 		IDs: map[string][]verdict.RequestID{}, FailBack: span(3.38, 3.72),
 	}
 	for _, name := range []string{"before", "during", "after"} {
-		r.Stages = append(r.Stages, verdict.RequestStage{Name: name, Tally: verdict.Tally{By: map[string]uint64{}}, Billed: ptr(int64(0)), Cost: ptr(0.0)})
+		st := verdict.RequestStage{Name: name, Tally: verdict.Tally{By: map[string]uint64{}}, Cost: ptr(0.0)}
+		if name != "before" { // nobody looked on then
+			st.Billed, st.BilledCost, st.Other = ptr(int64(0)), ptr(0.0), ptr(int64(0))
+		}
+		r.Stages = append(r.Stages, st)
 	}
+	*r.Stages[1].Other = tokens[0] + tokens[1] // the witness
 	firsts := make([][]float64, 3)
 	for _, series := range llmSeries {
 		for _, q := range asked[series] {
@@ -288,12 +293,13 @@ func account(s *verdict.RequestStage, q request, series string) {
 		return
 	}
 	in, out := tokens[0], tokens[1]
-	s.TokensIn, s.TokensOut = s.TokensIn+in, s.TokensOut+out
-	*s.Billed += in + out
-	if q.twice {
-		*s.Billed += in + out
+	price := (float64(in)*prices[q.by][0] + float64(out)*prices[q.by][1]) / 1e6
+	if q.outcome != "truncated" { // what breaks off has not counted its tokens
+		s.TokensIn, s.TokensOut, *s.Cost = s.TokensIn+in, s.TokensOut+out, *s.Cost+price
 	}
-	*s.Cost += (float64(in)*prices[q.by][0] + float64(out)*prices[q.by][1]) / 1e6
+	for times := 0; s.Billed != nil && (times == 0 || times == 1 && q.twice); times++ {
+		*s.Billed, *s.BilledCost = *s.Billed+in+out, *s.BilledCost+price
+	}
 	if series == "chat-stream" {
 		s.Stall = max(s.Stall, 0.3*(q.end-q.at-q.first))
 	}
@@ -315,8 +321,6 @@ func (d llm) judge(r *verdict.Result) {
 		rto.Verdict = verdict.Missed
 		rto.Why = fmt.Sprintf("%s had not recovered %s after the fault, when the drill stopped waiting (a partial outage: %.0f %% of %d requests failed)",
 			rto.Series, si.Duration(rto.Actual.Lo), 100*p.Share, p.Samples)
-		q.FailBack = span(0, 0.31)
-		r.Requests[0].FailBack = q.FailBack
 	}
 	r.Objectives = []verdict.ObjectiveResult{
 		rto,
@@ -333,6 +337,12 @@ func (d llm) judge(r *verdict.Result) {
 			Name: "fail-back", Component: "llm", Target: 30, Actual: q.FailBack, Verdict: verdict.Met,
 			Why: fmt.Sprintf("the members of before answered again within %s of the fault's end; target 30 s", si.Duration(*q.FailBack.Hi)),
 		},
+	}
+	if rto.Actual.Hi == nil { // the gateway asks nobody else
+		fallback, back := &r.Objectives[2], &r.Objectives[7]
+		fallback.Measured, fallback.Why = nil, fmt.Sprintf("none of the %s requests that the fault hit was answered in full", si.Count(during.Requests-during.Whole))
+		r.Requests[0].FailBack, back.Actual = nil, nil
+		back.Verdict, back.Why = verdict.Inconclusive, "requests never left vendor-a: there is nothing to come back from"
 	}
 	r.Objectives = append(r.Objectives, verdict.ObjectiveResult{Name: "rejoin", Component: "llm", Verdict: verdict.Met, Why: "every member is back"})
 	if q.Truncated > 0 && after.By["vendor-b"] > 0 {
@@ -374,8 +384,11 @@ func (d llm) conclude(r *verdict.Result) {
 		r.Reasons = append(r.Reasons, o.Name+" of llm: "+o.Why)
 	}
 	q, rto := r.Requests[0], r.Objectives[0]
-	healed := "; the topology healed itself"
+	recovered, healed := "recovered in "+si.Interval(rto.Actual.Lo, rto.Actual.Hi).String()+" against a target of 10 s", "; the topology healed itself"
 	if rto.Actual.Hi == nil {
+		p := r.Probes[0].Partial[0]
+		recovered = fmt.Sprintf("had not recovered after %s against a target of 10 s (a partial outage: %.0f %% of %s requests failed)",
+			si.Duration(rto.Actual.Lo), 100*p.Share, si.Count(p.Samples))
 		healed = "; nothing healed it"
 	} else {
 		r.Recovery = verdict.Recovery{By: "topology", Phases: []verdict.Phase{
@@ -385,8 +398,8 @@ func (d llm) conclude(r *verdict.Result) {
 			{Name: "stable", From: *rto.Actual.Hi, To: *rto.Actual.Hi + 3},
 		}}
 	}
-	r.Sentence = fmt.Sprintf("Llm recovered in %s against a target of 10 s%s; %s of %s requests were not answered whole; everything was put back.",
-		si.Interval(rto.Actual.Lo, rto.Actual.Hi), healed, si.Count(q.Requests-q.Whole), si.Count(q.Requests))
+	r.Sentence = fmt.Sprintf("Llm %s%s; %s of %s requests were not answered whole; everything was put back.",
+		recovered, healed, si.Count(q.Requests-q.Whole), si.Count(q.Requests))
 }
 
 func (d llm) picture() verdict.Picture {

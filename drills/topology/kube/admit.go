@@ -129,16 +129,28 @@ func (a *admission) namespace(ctx context.Context, name string, drilled bool) (t
 	return true, nil
 }
 
-// leftovers finds what another drill has not put back.
+// leftovers finds what another drill has not put back: its policies, and its marks on
+// the pods and on what keeps them. What may not be read is said with the privileges.
 func (a *Pods) leftovers(ctx context.Context, to *admission, ns string) error {
-	policies, err := to.Client.NetworkingV1().NetworkPolicies(ns).List(ctx, metav1.ListOptions{LabelSelector: RunLabel})
-	if err != nil && !apierrors.IsForbidden(err) { // that is said with the privileges
+	policies, err := to.Client.NetworkingV1().NetworkPolicies(ns).List(ctx, metav1.ListOptions{})
+	if err != nil && !apierrors.IsForbidden(err) {
 		return to.Explain("list the network policies in namespace "+ns, err)
 	}
 	var left []string
 	if err == nil {
-		for _, p := range policies.Items {
-			left = append(left, fmt.Sprintf("NetworkPolicy %s of run %s", p.Name, p.Labels[RunLabel]))
+		for i := range policies.Items {
+			if of := ofDrill(&policies.Items[i]); of != "" {
+				left = append(left, fmt.Sprintf("NetworkPolicy %s %s", policies.Items[i].Name, of))
+			}
+		}
+	}
+	if w, err := ParseWorkload(a.Spec.Workload); err == nil {
+		o, err := to.workload(ctx, ns, w)
+		switch {
+		case err == nil:
+			left = append(left, marksOf(o, w.String())...)
+		case !apierrors.IsForbidden(err) && !gone(err): // that is said with the pods
+			return to.Explain(fmt.Sprintf("look at %s in namespace %s", w, ns), err)
 		}
 	}
 	pods, err := a.List(ctx)
@@ -149,10 +161,8 @@ func (a *Pods) leftovers(ctx context.Context, to *admission, ns string) error {
 	case err != nil:
 		return err
 	}
-	for _, p := range pods {
-		if run := p.Labels[RunLabel]; run != "" {
-			left = append(left, fmt.Sprintf("the label of run %s on pod %s", run, p.Name))
-		}
+	for i := range pods {
+		left = append(left, marksOf(&pods[i], "pod "+pods[i].Name)...)
 	}
 	to.left(left)
 	return nil
@@ -179,9 +189,7 @@ func (a *Nodes) spared(ctx context.Context, to *admission) error {
 		if n.Labels[protectedKey] == "true" {
 			protected = append(protected, n.Name)
 		}
-		if run := n.Labels[RunLabel] + n.Annotations[RunLabel]; run != "" {
-			left = append(left, fmt.Sprintf("the mark of run %s on node %s", run, n.Name))
-		}
+		left = append(left, marksOf(&n, "node "+n.Name)...)
 		for _, t := range n.Spec.Taints {
 			if strings.HasPrefix(t.Key, "firedrill.dev/") {
 				left = append(left, fmt.Sprintf("taint %s on node %s", t.ToString(), n.Name))

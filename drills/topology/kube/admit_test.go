@@ -169,7 +169,7 @@ func TestAllProblemsAtOnce(t *testing.T) {
 	c.object(t, chaosKind("podchaos"), "PodChaos", "shop", "theirs", nil)
 	err := c.admit(t)
 	for _, says := range []string{
-		"firedrill.dev/protected=true", "NetworkPolicy deny of run run-0", "label of run run-0 on pod api-1", "firedrill recover",
+		"firedrill.dev/protected=true", "NetworkPolicy deny of run run-0", "the label firedrill.dev/run=run-0 on pod api-1", "firedrill recover",
 		"watch pods", "PodChaos shop/theirs",
 	} {
 		assert.ErrorContains(t, err, says)

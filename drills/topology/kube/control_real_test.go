@@ -14,8 +14,9 @@ import (
 	"firedrill/lab"
 )
 
-// A member that a workload of its own runs is stopped by taking its replicas away, and
-// started by giving it as many as before; both may be asked for twice.
+// A member that a workload of its own runs is stopped by taking its replica away, and
+// started by giving it back; both may be asked for twice. One that shares its workload
+// is left alone.
 func TestControlOfAMember(t *testing.T) {
 	st := cluster(t)
 	a, k := access(t, st, "control", "")
@@ -26,12 +27,23 @@ func TestControlOfAMember(t *testing.T) {
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*soon)
 	defer cancel()
-	before, err := ctl.Status(ctx)
-	require.NoError(t, err)
-	require.True(t, before.Running, before.Detail)
-	t.Cleanup(func() { assert.NoError(t, ctl.Start(context.WithoutCancel(ctx))) })
-
 	worker := kube.Workload{Kind: kube.Deployment, Name: "worker"}
+	was, err := k.Look(ctx, lab.ShopNamespace, worker)
+	require.NoError(t, err)
+	require.Greater(t, was.Wanted, 1)
+	require.ErrorContains(t, ctl.Stop(ctx), "stopping it would stop them all")
+
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(ctx)
+		assert.NoError(t, ctl.Start(ctx))
+		assert.NoError(t, k.Scale(ctx, lab.ShopNamespace, worker, was.Wanted))
+	})
+	require.NoError(t, k.Scale(ctx, lab.ShopNamespace, worker, 1))
+	var before topology.Status
+	require.Eventually(t, func() bool {
+		before, err = ctl.Status(ctx)
+		return err == nil && before.Detail == "deployment/worker: 1 of 1 pods are ready"
+	}, soon, often)
 	for range 2 {
 		require.NoError(t, ctl.Stop(ctx))
 		now, err := ctl.Status(ctx)

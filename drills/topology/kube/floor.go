@@ -33,7 +33,7 @@ func (a *Pods) Floor(ctx context.Context) (least int, why string, err error) {
 		if n < quorate {
 			continue
 		}
-		if lose := (n - 1) / 2; spare < 0 || lose < spare {
+		if lose := n - Majority(n); spare < 0 || lose < spare {
 			spare = lose
 			why = fmt.Sprintf("statefulset/%s has %d pods, and a majority of them is %d: without it nothing is decided any more (with.minAvailable says otherwise)", name, n, n-lose)
 		}

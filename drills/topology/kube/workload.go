@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/util/retry"
 )
 
 // Workload is what keeps a number of pods.
@@ -89,10 +90,20 @@ func (c *Cluster) Look(ctx context.Context, namespace string, w Workload) (s Sca
 	return s, nil
 }
 
-// Scale sets how many replicas a workload is to have.
-func (c *Cluster) Scale(ctx context.Context, namespace string, w Workload, replicas int) (err error) {
+// Scale sets how many replicas a workload is to have. Its controller writes it, too,
+// whenever its pods come and go: what has changed meanwhile is read again.
+func (c *Cluster) Scale(ctx context.Context, namespace string, w Workload, replicas int) error {
+	if w.Kind == DaemonSet {
+		return fmt.Errorf("scale %s in namespace %s: it has as many pods as there are nodes for it", w, namespace)
+	}
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error { return c.scaleOnce(ctx, namespace, w, int32(replicas)) })
+	return c.Explain(fmt.Sprintf("scale %s in namespace %s to %d", w, namespace, replicas), err)
+}
+
+// scaleOnce fails with a conflict if the workload changes between being read and being
+// written.
+func (c *Cluster) scaleOnce(ctx context.Context, namespace string, w Workload, n int32) (err error) {
 	apps := c.Client.AppsV1()
-	n := int32(replicas)
 	switch w.Kind {
 	case Deployment:
 		s, e := apps.Deployments(namespace).GetScale(ctx, w.Name, metav1.GetOptions{})
@@ -106,14 +117,12 @@ func (c *Cluster) Scale(ctx context.Context, namespace string, w Workload, repli
 			s.Spec.Replicas = n
 			_, err = apps.StatefulSets(namespace).UpdateScale(ctx, w.Name, s, metav1.UpdateOptions{})
 		}
-	case ReplicaSet:
+	default:
 		s, e := apps.ReplicaSets(namespace).GetScale(ctx, w.Name, metav1.GetOptions{})
 		if err = e; err == nil {
 			s.Spec.Replicas = n
 			_, err = apps.ReplicaSets(namespace).UpdateScale(ctx, w.Name, s, metav1.UpdateOptions{})
 		}
-	default:
-		return fmt.Errorf("scale %s in namespace %s: it has as many pods as there are nodes for it", w, namespace)
 	}
-	return c.Explain(fmt.Sprintf("scale %s in namespace %s to %d", w, namespace, replicas), err)
+	return err
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -204,4 +205,14 @@ func (cfg Config) Who(c *topology.Component, fingerprint, model string, header f
 		return ""
 	}
 	return value
+}
+
+// dated is what vendors put behind a model's name for one version of it.
+var dated = regexp.MustCompile(`^[-@](\d{4}(-\d{2}){0,2}|\d{2}-\d{2}|\d{2}-\d{4}|\d{6}|\d{8})$`)
+
+// SameModel tells whether an answer that names a model can be of the model that was
+// asked for: it is, or one version of it. An answer that names none may be anybody's.
+func SameModel(asked, answered string) bool {
+	rest, ok := strings.CutPrefix(answered, asked)
+	return answered == "" || ok && (rest == "" || dated.MatchString(rest))
 }

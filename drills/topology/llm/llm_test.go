@@ -148,6 +148,15 @@ func TestWhoAnswered(t *testing.T) {
 	}
 }
 
+func TestVersionsOfAModelAreTheModel(t *testing.T) {
+	for answered, want := range map[string]bool{
+		"gpt-4o": true, "gpt-4o-2024-08-06": true, "gpt-4o-20240806": true, "gpt-4o@2024": true, "gpt-4o-1106": true, "": true,
+		"gpt-4o-mini": false, "gpt-4o-mini-2024-07-18": false, "gpt-4": false, "another-gpt-4o": false, "gpt-4o-2024-08-06-mini": false,
+	} {
+		assert.Equal(t, want, llm.SameModel("gpt-4o", answered), answered)
+	}
+}
+
 func TestRefusedFiles(t *testing.T) {
 	for with, want := range map[string]string{
 		`{}`: "with.models: name at least one model",

@@ -27,11 +27,11 @@ func TestExecSwitches(t *testing.T) {
 func TestExecDoesNotBelieveTheSwitchCommand(t *testing.T) {
 	controltest.Real(t)
 	r := open(t, "exec", map[string]any{
-		"switch": []string{"true"}, "current": []string{"echo", "a"}, "timeout": "50ms",
+		"switch": []string{"true"}, "current": []string{"echo", "a"}, "timeout": "1s",
 	})
 	err := r.Switch(t.Context(), "b")
 	assert.ErrorContains(t, err, `it leads to ["a"]`)
-	assert.ErrorContains(t, err, "not done after 50ms")
+	assert.ErrorContains(t, err, "not done after 1s")
 }
 
 func TestFixedSaysThatItCannotBeSwitched(t *testing.T) {
