@@ -47,6 +47,10 @@ type Undo struct {
 // and the fault with it; that is clean.
 var ErrGone = errors.New("target is gone")
 
+// ErrOwnWord is returned by Confirm along with the witness when nobody has seen the
+// fault act but who made it: the verdict says so.
+var ErrOwnWord = errors.New("nobody but who made the fault says that it acts")
+
 // Injector is one kind of fault with its parameters. An Injector has no state of
 // its own between calls: Revert may be called on another instance, made from the
 // same parameters in another process.

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"firedrill/drills"
+	"firedrill/drills/timeline"
 	"firedrill/drills/verdict"
 )
 
@@ -95,6 +96,37 @@ func TestGivenUpBeforeTheTarget(t *testing.T) {
 			}
 		})
 	}
+}
+
+// hanging answers late while the world is down, or not at all.
+type hanging struct{ *world }
+
+// Open implements drills.ProbeKind.
+func (h hanging) Open(context.Context, drills.Subject) (drills.Probe, error) { return h, nil }
+
+// Observe implements drills.Probe.
+func (h hanging) Observe(ctx context.Context) drills.Observation {
+	for {
+		if o := h.world.Observe(ctx); o.Class == timeline.OK {
+			return o
+		}
+		select {
+		case <-ctx.Done():
+			return drills.Observation{Class: timeline.Timeout}
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+// Samples that hang say so only when they end: those that the revert would answer
+// prove nothing, and the drill waits for the ones before them.
+func TestRemedyFailsAndClientsHang(t *testing.T) {
+	w := &world{remedyErr: errors.New("no replica")}
+	res, _ := w.run(t, func(d *drills.Drill, _ *drills.Options) {
+		d.Series[0].Kind, d.Plan.Series[0].Timeout, d.Plan.Series[0].Concurrency = hanging{w}, 4*time.Second, 300
+	})
+	assert.Equal(t, verdict.Missed, res.Verdict, res.Reasons)
+	assert.Greater(t, res.Objectives[0].Actual.Lo, 10.0)
 }
 
 // What heals all the same within its target has met it, whoever was to heal it.

@@ -24,19 +24,17 @@ func (f *chaosFault) choose(ctx context.Context, m chaosManifest, u *chaosUndo, 
 		return err
 	}
 	_, named := f.chaosManifest.spec["selector"]
-	u.Exact = true
 	for side, s := range all {
 		mine, to, own := pods, &u.Pods, !named
 		if side != "." {
 			mine, to, own = peers, &u.Peers, f.peers
 		}
-		u.Exact = u.Exact && s.Mode == v1alpha1.AllMode
 		if own {
 			*to = newChaosPods(mine)
 			continue
 		}
 		if *to, err = chosen(ctx, pods[0].cluster, u.Namespace, s.Selector, mine); err != nil {
-			return fmt.Errorf("spec%s: %w", strings.TrimSuffix(strings.ToLower(side), "."), err)
+			return fmt.Errorf("spec%s: %w", chaosSide(side), err)
 		}
 	}
 	return nil

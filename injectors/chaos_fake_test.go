@@ -55,10 +55,10 @@ func newFakeChaos(t *testing.T, more ...runtime.Object) *fakeChaos {
 		resource("physicalmachinechaos"): "PhysicalMachineChaosList",
 	})
 	f.client.Resources = []*metav1.APIResourceList{{GroupVersion: "chaos-mesh.org/v1alpha1", APIResources: []metav1.APIResource{
-		{Name: "podchaos", Kind: "PodChaos"},
+		{Name: "podchaos", Kind: "PodChaos", Namespaced: true},
 		{Name: "podchaos/status", Kind: "PodChaos"},
-		{Name: "networkchaos", Kind: "NetworkChaos"},
-		{Name: "timechaos", Kind: "TimeChaos"},
+		{Name: "networkchaos", Kind: "NetworkChaos", Namespaced: true},
+		{Name: "timechaos", Kind: "TimeChaos", Namespaced: true},
 	}}}
 	f.says = injectedAll
 	f.objects.PrependReactor("create", "*", f.create)
@@ -154,6 +154,7 @@ func in(t *testing.T, do func(t *testing.T, f *fakeChaos), more ...runtime.Objec
 func TestChaosLifeCycle(t *testing.T) {
 	in(t, func(t *testing.T, f *fakeChaos) {
 		i, target := f.build(`{"time":{"offset":"1h"},"duration":"5m"}`), f.target(f.api(nil), 2)
+		target.Run = "run-7"
 		u, err := i.Prepare(t.Context(), target)
 		require.NoError(t, err)
 		assert.Empty(t, f.made("timechaos"), "a rehearsal makes nothing")
@@ -162,14 +163,15 @@ func TestChaosLifeCycle(t *testing.T) {
 		require.NoError(t, i.Inject(t.Context(), target, u))
 		made := f.made("timechaos")
 		require.Len(t, made, 1)
-		assert.Equal(t, "firedrill", made[0].GetLabels()["app.kubernetes.io/managed-by"])
+		assert.Equal(t, map[string]string{"app.kubernetes.io/managed-by": "firedrill", kube.RunLabel: "run-7"}, made[0].GetLabels())
+		require.ErrorContains(t, f.admit(target.Component), "TimeChaos shop/"+made[0].GetName()+" of firedrill's run run-7")
 		assert.Equal(t, map[string]any{
 			"timeOffset": "1h", "duration": "5m0s", "mode": "all",
 			"selector": map[string]any{"pods": map[string]any{"shop": []any{"api-1-0", "api-1-1"}}},
 		}, made[0].Object["spec"], "nothing is sent that was not asked for")
 		by, err := i.(drills.Confirmer).Confirm(t.Context(), target, u)
-		require.NoError(t, err)
-		assert.Contains(t, by, "own records")
+		require.ErrorIs(t, err, drills.ErrOwnWord)
+		assert.Contains(t, by, "Chaos Mesh says so itself: injected for shop/api-1-0, shop/api-1-1")
 		require.NoError(t, i.(drills.Holder).Held(t.Context(), u))
 
 		_, err = f.build(`{"time":{"offset":"2h"}}`).Prepare(t.Context(), target)
@@ -189,7 +191,7 @@ func TestChaosPreflight(t *testing.T) {
 		change           func(*fakeChaos)
 	}{
 		{"not installed", `{"podKill":{}}`, "Chaos Mesh is not installed, there is no CRD podchaos.chaos-mesh.org at API server fake", func(f *fakeChaos) { f.client.Resources = nil }},
-		{"an old one", `{"io":{"volumePath":"/a","errno":5}}`, "there is no CRD iochaos.chaos-mesh.org at API server fake: install a newer one", func(*fakeChaos) {}},
+		{"an old one", `{"io":{"volumePath":"/a","errno":5}}`, "lacks its CRD iochaos.chaos-mesh.org at API server fake: install it", func(*fakeChaos) {}},
 		{"pruned", `{"time":{"offset":"1h","clocks":["CLOCK_MONOTONIC"]}}`, "does not know spec.clockIds", func(f *fakeChaos) { f.drops = []string{"clockIds"} }},
 		{"no daemon", `{"time":{"offset":"1h"},"chaosNamespace":"elsewhere"}`, "is on node node-a, where no chaos-daemon", func(*fakeChaos) {}},
 		{"no webhook", `{"podKill":{}}`, "is its controller up?", func(f *fakeChaos) {
@@ -198,10 +200,10 @@ func TestChaosPreflight(t *testing.T) {
 		{"refused", `{"podKill":{}}`, "refuses the spec", func(f *fakeChaos) {
 			f.fails(apierrors.NewForbidden(resource("podchaos").GroupResource(), "x", errors.New(`admission webhook "v" denied the request: no`)))
 		}},
-		{"not allowed", `{"podKill":{}}`, "firedrill kinds --rbac", func(f *fakeChaos) {
+		{"not allowed", `{"podKill":{}}`, "firedrill kinds --rbac SCENARIO --topology FILE", func(f *fakeChaos) {
 			f.fails(apierrors.NewForbidden(resource("podchaos").GroupResource(), "x", errors.New("no RBAC")))
 		}},
-		{"others' pods", `{"kind":"TimeChaos","spec":{"timeOffset":"1h","mode":"one","selector":{"labelSelectors":{"app":"api"}}}}`, "not the drill's to break", func(*fakeChaos) {}},
+		{"others' pods", `{"kind":"TimeChaos","spec":{"timeOffset":"1h","mode":"all","selector":{"labelSelectors":{"app":"api"}}}}`, "not the drill's to break", func(*fakeChaos) {}},
 		{"nobody", `{"kind":"TimeChaos","spec":{"timeOffset":"1h","selector":{"annotationSelectors":{"a":"b"}}}}`, "selects no pod", func(*fakeChaos) {}},
 		{"a pod that is not there", `{"kind":"TimeChaos","spec":{"timeOffset":"1h","selector":{"pods":{"shop":["gone"]}}}}`, "there is no pod shop/gone", func(*fakeChaos) {}},
 		{"too many", `{"podFailure":{}}`, "fewer than", func(*fakeChaos) {}},
@@ -301,6 +303,26 @@ func TestChaosThatDoesNotLetGo(t *testing.T) {
 		// Its controller comes back.
 		require.NoError(t, f.objects.Tracker().Delete(resource("timechaos"), "shop", f.made("timechaos")[0].GetName()))
 		require.NoError(t, i.Revert(t.Context(), u))
+	})
+}
+
+// What kills leaves nothing to undo but its object; that is not gone with the workload.
+func TestChaosObjectThatStaysIsNotGone(t *testing.T) {
+	in(t, func(t *testing.T, f *fakeChaos) {
+		i, target := f.build(`{"podKill":{},"revertWithin":"20s"}`), f.target(f.api(nil), 1)
+		u, err := i.Prepare(t.Context(), target)
+		require.NoError(t, err)
+		require.NoError(t, i.Inject(t.Context(), target, u))
+		f.keeps = true
+		webhook := errors.New(`failed calling webhook "mpodchaos.kb.io": connection refused`)
+		f.objects.PrependReactor("patch", "*", func(clienttesting.Action) (bool, runtime.Object, error) {
+			return true, nil, apierrors.NewInternalError(webhook)
+		})
+		f.fakeCluster.remove(podsResource, "shop", "api-1-0")
+		f.fakeCluster.remove(deploymentsResource, "shop", "api")
+		err = i.Revert(t.Context(), u)
+		require.ErrorContains(t, err, "the object is still there")
+		require.NotErrorIs(t, err, drills.ErrGone)
 	})
 }
 

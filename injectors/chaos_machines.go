@@ -35,8 +35,9 @@ func (f *chaosFault) planMachines(ctx context.Context, t drills.Target, u *chaos
 	}
 	c := nodes[0].cluster
 	u.Access, u.Namespace = nodes[0].Place.Access, cmp.Or(nodes[0].Place.Namespace, c.Namespace)
-	u.Spec = f.filled(nil, nil, f.spec.Duration.Std()).spec
-	return nil
+	lasts, err := f.lasts(t)
+	u.Spec = f.filled(nil, nil, lasts).spec
+	return err
 }
 
 // machineNames are what a cloud calls a node, and its addresses.

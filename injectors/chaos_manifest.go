@@ -70,14 +70,27 @@ func (m chaosManifest) check() error {
 			return fmt.Errorf("spec.duration: %v: want a length of time like 10m", d)
 		}
 	}
-	if _, ok := m.spec["selector"]; ok || m.onMachines() {
-		return nil
+	return m.checkModes()
+}
+
+// checkModes refuses to have Chaos Mesh choose some of the pods: whom the fault is to
+// hit must be known, and recorded, before it is made.
+func (m chaosManifest) checkModes() error {
+	all, err := m.selectors()
+	if err != nil {
+		return nil //nolint:nilerr // what selects nothing has no mode
 	}
-	if mode, ok := m.spec["mode"]; ok && mode != "all" {
-		return fmt.Errorf("spec.mode: %v: without spec.selector the drill's targets are all hit: leave mode out, and choose by the fault's target", mode)
+	for side, s := range all {
+		if s.Mode != "" && s.Mode != v1alpha1.AllMode {
+			return fmt.Errorf("spec%s.mode: %s: it would not be known before the fault whom Chaos Mesh chooses: leave mode out, which is all, and choose by the fault's target (count, percent)",
+				chaosSide(side), s.Mode)
+		}
 	}
 	return nil
 }
+
+// chaosSide is where in a spec the selector of a side is.
+func chaosSide(key string) string { return strings.TrimSuffix(strings.ToLower(key), ".") }
 
 // typed is the object as Chaos Mesh's own type; fields that it does not have are an
 // error with their path.

@@ -22,7 +22,7 @@ type ChaosMeshSpec struct {
 	Kind string `json:"kind,omitempty" jsonschema:"enum=AWSChaos,enum=AzureChaos,enum=BlockChaos,enum=DNSChaos,enum=GCPChaos,enum=HTTPChaos,enum=IOChaos,enum=JVMChaos,enum=KernelChaos,enum=NetworkChaos,enum=PhysicalMachineChaos,enum=PodChaos,enum=StressChaos,enum=TimeChaos"`
 	// Spec is the object's spec, word for word. Without a selector, the drill's targets
 	// are filled in, and mode all. With one, it must select no pod outside the drill's
-	// target.
+	// target. Other modes than all are refused: choose by the fault's target.
 	Spec json.RawMessage `json:"spec,omitempty"`
 
 	// PodKill deletes the pods.
@@ -46,9 +46,10 @@ type ChaosMeshSpec struct {
 	Time *ChaosTime `json:"time,omitempty"`
 
 	// Duration is after what time Chaos Mesh undoes the fault by itself, should runner
-	// and watchdog be gone: longer than the fault is to stay. A fault that ended by
-	// itself makes the drill inconclusive. It counts from when the object is made; a
-	// duration in spec wins over it, and what happens once (pod-kill) has none.
+	// and watchdog be gone; default: as long as the fault may stay, what the watchdog
+	// waits beyond that, and the time to undo it. One that is not longer than the fault
+	// may stay is refused: the fault would end by itself. It counts from when the object
+	// is made; a duration in spec wins over it.
 	Duration spec.Duration `json:"duration,omitempty"`
 	// InjectWithin is how long Chaos Mesh may take to make the fault on every target.
 	InjectWithin spec.Duration `json:"injectWithin,omitempty"`
@@ -65,7 +66,7 @@ type ChaosMeshSpec struct {
 }
 
 var chaosMeshDefaults = ChaosMeshSpec{
-	Duration: spec.Duration(10 * time.Minute), InjectWithin: spec.Duration(30 * time.Second), RevertWithin: spec.Duration(time.Minute),
+	InjectWithin: spec.Duration(30 * time.Second), RevertWithin: spec.Duration(time.Minute),
 }
 
 // chaosFault is a fault that Chaos Mesh makes.
@@ -78,10 +79,13 @@ type chaosFault struct {
 type chaosLasting struct{ *chaosFault }
 
 func newChaosMesh(s ChaosMeshSpec) (drills.Injector, error) {
+	if s.Duration < 0 {
+		return nil, errors.New("duration: must not be negative")
+	}
 	for _, d := range []struct {
 		name string
 		is   spec.Duration
-	}{{"duration", s.Duration}, {"injectWithin", s.InjectWithin}, {"revertWithin", s.RevertWithin}} {
+	}{{"injectWithin", s.InjectWithin}, {"revertWithin", s.RevertWithin}} {
 		if d.is <= 0 {
 			return nil, fmt.Errorf("%s: must be longer than 0s", d.name)
 		}

@@ -15,7 +15,13 @@ func (m chaosManifest) rejects() bool { return m.spec["partitionBehavior"] == "r
 // cutsOff tells whether all of the pods are cut off from where this program stands. No
 // matter in which direction packets are lost: no connection comes about.
 func (m chaosManifest) cutsOff(pods []livePod) bool {
-	if _, device := m.spec["device"]; device || !m.partition() {
+	return m.partition() && m.hitsRunner(pods)
+}
+
+// hitsRunner tells whether what the fault does to the network of the pods, it does to
+// connections of this program's to each of them.
+func (m chaosManifest) hitsRunner(pods []livePod) bool {
+	if _, device := m.spec["device"]; device {
 		return false
 	}
 	_, target := m.spec["target"]

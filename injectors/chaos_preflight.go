@@ -41,13 +41,12 @@ func (u *chaosUndo) installed(ctx context.Context) error {
 	if list == nil || len(list.APIResources) == 0 {
 		return fmt.Errorf("the kind %s: Chaos Mesh is not installed, there is no CRD %s at %s: install it, or use a fault that needs none", u.Kind, crd, c.Says)
 	}
-	return fmt.Errorf("the kind %s: the Chaos Mesh that is installed has none, there is no CRD %s at %s: install a newer one", u.Kind, crd, c.Says)
+	return fmt.Errorf("the kind %s: the Chaos Mesh that is installed lacks its CRD %s at %s: install it (all CRDs are in Chaos Mesh's crd.yaml), or a newer Chaos Mesh if that has none", u.Kind, crd, c.Says)
 }
 
 // The names that Chaos Mesh's own manifests give it.
 const (
 	chaosDefaultNamespace = "chaos-mesh"
-	chaosWebhooks         = "chaos-mesh-mutation"
 	chaosDaemon           = "chaos-daemon"
 )
 
@@ -57,15 +56,7 @@ func chaosHome(ctx context.Context, c *kube.Cluster, said string) string {
 	if said != "" {
 		return said
 	}
-	w, err := c.Client.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, chaosWebhooks, metav1.GetOptions{})
-	if err == nil {
-		for _, h := range w.Webhooks {
-			if s := h.ClientConfig.Service; s != nil {
-				return s.Namespace
-			}
-		}
-	}
-	return chaosDefaultNamespace
+	return cmp.Or(c.ChaosHome(ctx), chaosDefaultNamespace)
 }
 
 // daemons refuses pods on nodes where no daemon of Chaos Mesh is ready: their faults

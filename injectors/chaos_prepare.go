@@ -16,7 +16,7 @@ import (
 // Prepare needs Chaos Mesh to be installed and able to make this very fault, and pods
 // that are ready. It makes nothing.
 func (f *chaosFault) Prepare(ctx context.Context, t drills.Target) (drills.Undo, error) {
-	u := chaosUndo{Kind: f.kind, Name: "firedrill-" + newID()}
+	u := chaosUndo{Kind: f.kind, Name: "firedrill-" + newID(), Run: t.Run}
 	var err error
 	if f.onMachines() {
 		err = f.planMachines(ctx, t, &u)
@@ -53,13 +53,38 @@ func (f *chaosFault) planPods(ctx context.Context, t drills.Target, u *chaosUndo
 	if err != nil {
 		return err
 	}
-	m := f.filled(byNamespace(pods), byNamespace(peers), f.spec.Duration.Std())
+	lasts, err := f.lasts(t)
+	if err != nil {
+		return err
+	}
+	m := f.filled(byNamespace(pods), byNamespace(peers), lasts)
 	u.Spec = m.spec
 	if err := f.choose(ctx, m, u, pods, peers); err != nil {
 		return err
 	}
-	u.Cut = m.cutsOff(pods)
+	u.Cut, u.Late = m.cutsOff(pods), spec.Duration(m.delays(pods))
 	return nil
+}
+
+// chaosSpare is what Chaos Mesh leaves those who are meant to undo a fault beyond the
+// time that they need for it.
+const chaosSpare = time.Minute
+
+// lasts is after what time Chaos Mesh is to undo the fault by itself.
+func (f *chaosFault) lasts(t drills.Target) (time.Duration, error) {
+	said, field := f.spec.Duration.Std(), "duration"
+	if text, ok := f.chaosManifest.spec["duration"].(string); ok {
+		said, _ = time.ParseDuration(text) // it was checked
+		field = "spec.duration"
+	}
+	switch {
+	case said == 0:
+		return (t.Stay + f.spec.RevertWithin.Std() + chaosSpare).Round(time.Second), nil
+	case said <= t.Stay && !f.oneShot():
+		return 0, fmt.Errorf("%s: %s: Chaos Mesh would undo the fault by itself after that, and the drill may have it stay for %s (with what the watchdog waits): leave %s out, or make it longer",
+			field, said, t.Stay, field)
+	}
+	return said, nil
 }
 
 // targets looks at the drill's pods; those that the fault takes away must come back,
@@ -83,12 +108,12 @@ func (f *chaosFault) targets(ctx context.Context, t drills.Target) ([]livePod, e
 			return nil, fmt.Errorf("replacePods: %w", err)
 		}
 	}
-	if f.kind == "PodChaos" || f.partition() {
+	if !f.harmless() {
 		if err := guardPods(ctx, t, pods); err != nil {
 			return nil, err
 		}
 	}
-	if f.partition() {
+	if f.partition() || f.delay() > 0 {
 		tryPaths(ctx, pods, addressOf(t))
 	}
 	return pods, nil

@@ -123,6 +123,7 @@ func TestChaosMeshOnTheCluster(t *testing.T) {
 		{"partition conforms", chaosConforms},
 		{"what a node cannot do", chaosCannot},
 		{"what is not to be done", chaosMustNot},
+		{"every shorthand", chaosRehearses},
 		{"an older CRD", chaosPrunes},
 		{"over by itself", chaosOver},
 		{"the controller dies", chaosDies},
@@ -238,6 +239,27 @@ func chaosMustNot(t *testing.T, c *cluster) {
 		t.Log(err)
 		assert.ErrorContains(t, err, want, with)
 	}
+}
+
+// chaosRehearses has the webhooks and the CRDs of Chaos Mesh check what each shorthand
+// becomes, with all that it may have.
+func chaosRehearses(t *testing.T, c *cluster) {
+	for _, with := range []string{
+		`{"podKill":{"grace":"5s"}}`, `{"podFailure":{}}`, `{"networkPartition":{"direction":"to","externalTargets":["192.0.2.1"]}}`,
+		`{"networkDelay":{"latency":"1m30s","jitter":"10ms","correlation":25.5}}`,
+		`{"dnsError":{"patterns":["db.*"],"containers":["web"]}}`,
+		`{"httpAbort":{"port":8080,"on":"Response","path":"/a*","method":"GET"}}`,
+		`{"io":{"volumePath":"/data","latency":"100ms","path":"/data/**/*","methods":["READ"],"percent":50,"containers":["web"]}}`,
+		`{"io":{"volumePath":"/data","errno":28}}`,
+		`{"stress":{"cpu":{"workers":2,"load":80},"memory":{"size":"64MB"},"containers":["web"]}}`,
+		`{"time":{"offset":"-10m","clocks":["CLOCK_MONOTONIC"],"containers":["web"]}}`,
+	} {
+		d := newChaosDrill(t, c, with, "web", 1)
+		d.target.Run, d.target.Stay = "run-7", 90*time.Second
+		_, err := d.injector().Prepare(t.Context(), d.target)
+		assert.NoError(t, err, with)
+	}
+	assert.Empty(t, c.left(t))
 }
 
 // chaosPrunes takes a field out of a CRD, as if that were older.

@@ -72,7 +72,7 @@ func (u chaosUndo) planned(s v1alpha1.ExperimentStatus) error {
 	}
 	for side, keys := range sides {
 		for _, key := range keys {
-			if u.Exact && !chosen[side+" "+key] {
+			if !chosen[side+" "+key] {
 				return fmt.Errorf("%s: Chaos Mesh has left out pod %s: it is not there any more, or Chaos Mesh may not act in its namespace", u, key)
 			}
 		}

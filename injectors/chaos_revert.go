@@ -54,7 +54,11 @@ func (f *chaosFault) revertKill(ctx context.Context, o *chaosObject, kept error)
 		defer cancel()
 		kept = o.letGo(limited)
 	}
-	if err := errors.Join(kept, revertLeft(ctx, podRefs(o.Pods))); err != nil {
+	left := revertLeft(ctx, podRefs(o.Pods))
+	if kept != nil && errors.Is(left, drills.ErrGone) {
+		return kept // what is still there is not gone
+	}
+	if err := errors.Join(kept, left); err != nil {
 		return err
 	}
 	return o.homeless(ctx)

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/dynamic"
 
+	"firedrill/drills/spec"
 	"firedrill/drills/topology/kube"
 )
 
@@ -77,13 +78,15 @@ type chaosUndo struct {
 	Namespace string         `json:"namespace"`
 	Name      string         `json:"name"`
 	Spec      map[string]any `json:"spec"`
-	// Pods are those that are to be hit, Peers those of the other side. Exact tells
-	// that all of Pods are; else Chaos Mesh chooses among them.
+	// Run is the run's id.
+	Run string `json:"run,omitempty"`
+	// Pods are those that are to be hit, Peers those of the other side.
 	Pods  []chaosPod `json:"pods,omitempty"`
 	Peers []chaosPod `json:"peers,omitempty"`
-	Exact bool       `json:"exact,omitempty"`
-	// Cut tells that the pods cannot be connected to from here while the fault lasts.
-	Cut bool `json:"cut,omitempty"`
+	// Cut tells that the pods cannot be connected to from here while the fault lasts,
+	// Late by how much longer at least that takes.
+	Cut  bool          `json:"cut,omitempty"`
+	Late spec.Duration `json:"late,omitempty"`
 }
 
 // manifest is what the object was made from.
@@ -103,7 +106,7 @@ func (u chaosUndo) object() *unstructured.Unstructured {
 	o.SetKind(u.Kind)
 	o.SetNamespace(u.Namespace)
 	o.SetName(u.Name)
-	o.SetLabels(map[string]string{"app.kubernetes.io/managed-by": "firedrill", kube.RunLabel: u.Name})
+	o.SetLabels(map[string]string{"app.kubernetes.io/managed-by": "firedrill", kube.RunLabel: u.Run})
 	return o
 }
 

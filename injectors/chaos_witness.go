@@ -14,8 +14,8 @@ import (
 )
 
 // Confirm has a witness other than Chaos Mesh where there is one: the pods' end, their
-// kubelets, or connections of this program's own. Else it says that there is none but
-// Chaos Mesh's records.
+// kubelets, or connections of this program's own. Else it says with drills.ErrOwnWord
+// that there is none but Chaos Mesh's records.
 func (f *chaosFault) Confirm(ctx context.Context, _ drills.Target, undo drills.Undo) (string, error) {
 	o, err := openChaos(undo)
 	if err != nil {
@@ -28,11 +28,13 @@ func (f *chaosFault) Confirm(ctx context.Context, _ drills.Target, undo drills.U
 		return o.confirmStopped(ctx)
 	case o.Cut:
 		return o.confirmCut(ctx, f.rejects())
+	case o.Late > 0:
+		return o.confirmLate(ctx)
 	}
 	if err := poll.Until(ctx, chaosEvery, o.look); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%s: Chaos Mesh's own records say injected for %s; nobody else was seen to notice", o, o.hit()), nil
+	return fmt.Sprintf("%s: Chaos Mesh says so itself: injected for %s", o, o.hit()), drills.ErrOwnWord
 }
 
 // hit names the targets for people.

@@ -187,3 +187,20 @@ func TestPodsOfOtherKindsAreSpared(t *testing.T) {
 		})
 	}
 }
+
+// A member that cannot be stopped alone is refused before anything is touched.
+func TestProcessStopOfASharedWorkload(t *testing.T) {
+	for pod, want := range map[string]string{
+		`"pod":"api-1-0","workload":"deployment/api"`: "member db-0: deployment/api in namespace shop has 3 replicas, stopping it would stop them all: " +
+			"give each member a workload of its own, or use pod-kill",
+		`"pod":"api-1-0"`: "member db-0: Kubernetes replaces pod api-1-0 at once: name the workload that it is alone in (control.with.workload), or use pod-kill",
+	} {
+		f := newFake(t)
+		c := &topology.Component{Spec: topology.ComponentSpec{Name: "orders-db", Kind: "mysql"}}
+		with := []byte(`{"kubeconfig":"` + f.access.Kubeconfig + `","namespace":"shop",` + pod + `}`)
+		c.Members = []*topology.Member{{Spec: topology.MemberSpec{Name: "db-0", Control: &topology.ControlSpec{Kind: "kubernetes", With: with}}}}
+		_, err := fault(t, "process-stop", `{}`).Prepare(t.Context(), drills.Target{Component: c, Members: c.Members})
+		require.EqualError(t, err, want)
+		assert.Empty(t, f.asked())
+	}
+}

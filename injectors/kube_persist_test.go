@@ -1,6 +1,7 @@
 package injectors
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -9,6 +10,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	clienttesting "k8s.io/client-go/testing"
+
+	"firedrill/drills/topology/kube"
 )
 
 // away makes the API server refuse the next so many requests.
@@ -25,7 +28,7 @@ func (f *fakeCluster) away(times int, err error) {
 func TestRevertsOutlastTheAPIServer(t *testing.T) {
 	t.Parallel()
 	for kind, with := range map[string]string{
-		"pod-kill": `{}`, "pod-evict": `{"patience":"1s"}`, "workload-scale": `{"replicas":1}`, "network-policy-deny": `{}`,
+		"pod-kill": `{}`, "pod-evict": `{"patience":"1s"}`, "workload-scale": `{"replicas":1}`, "network-policy-deny": `{"try":["nc"]}`,
 		"container-exec-kill": `{"command":["x"]}`, "node-cordon": `{}`, "node-drain": `{}`, "node-taint": `{"key":"k"}`,
 	} {
 		t.Run(kind, func(t *testing.T) {
@@ -36,6 +39,9 @@ func TestRevertsOutlastTheAPIServer(t *testing.T) {
 				to = f.nodes(1)
 			}
 			i := fault(t, kind, with)
+			if d, ok := i.(*networkPolicyDeny); ok {
+				d.exec = func(context.Context, *kube.Cluster, podRef, string, []string) error { return nil }
+			}
 			u, err := i.Prepare(t.Context(), to)
 			require.NoError(t, err)
 			f.away(2, apierrors.NewServiceUnavailable("it is being started"))

@@ -41,7 +41,19 @@ func mysqlTarget(t *testing.T, r *mysqltest.Rig, names ...string) drills.Target 
 
 func confirm(t *testing.T, i drills.Injector, at drills.Target, u drills.Undo) (string, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	return confirmWithin(t, 10*time.Second, i, at, u)
+}
+
+// unconfirmed is confirm of what is not there, which is waited for until the end.
+func unconfirmed(t *testing.T, i drills.Injector, at drills.Target, u drills.Undo) error {
+	t.Helper()
+	_, err := confirmWithin(t, 500*time.Millisecond, i, at, u)
+	return err
+}
+
+func confirmWithin(t *testing.T, within time.Duration, i drills.Injector, at drills.Target, u drills.Undo) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
 	return i.(drills.Confirmer).Confirm(ctx, at, u)
 }
@@ -66,8 +78,7 @@ func TestMySQLReadOnly(t *testing.T) {
 		for _, s := range []string{acc.Admin, acc.App, acc.Repl} {
 			assert.NotContains(t, string(secrets), s)
 		}
-		_, err = confirm(t, i, at, u)
-		require.ErrorContains(t, err, "read_only is off")
+		require.ErrorContains(t, unconfirmed(t, i, at, u), "read_only is off")
 		require.NoError(t, mysqlFault(t, "mysql-read-only").Revert(t.Context(), u), "revert without inject")
 
 		require.NoError(t, i.Inject(t.Context(), at, u))
@@ -116,8 +127,7 @@ func TestMySQLReplicationStop(t *testing.T) {
 		require.ErrorContains(t, err, "it replicates from nobody")
 		u, err := i.Prepare(t.Context(), at)
 		require.NoError(t, err)
-		_, err = confirm(t, i, at, u)
-		require.ErrorContains(t, err, "its receiver runs")
+		require.ErrorContains(t, unconfirmed(t, i, at, u), "its receiver runs")
 		require.NoError(t, mysqlFault(t, "mysql-replication-stop").Revert(t.Context(), u), "revert without inject")
 
 		require.NoError(t, i.Inject(t.Context(), at, u))

@@ -368,7 +368,7 @@ func TestWitnessSeesEveryMode(t *testing.T) {
 func passes(t *testing.T, c drills.Confirmer, target drills.Target, u drills.Undo) {
 	t.Helper()
 	answered := regexp.MustCompile(`got 200 with \d+ bytes|own TLS handshake with \S+ succeeds|got NOERROR with \[127\.`)
-	for within := 150 * time.Millisecond; ; within *= 4 {
+	for within := 50 * time.Millisecond; ; within *= 4 {
 		ctx, cancel := context.WithTimeout(t.Context(), within)
 		said, err := c.Confirm(ctx, target, u)
 		cancel()

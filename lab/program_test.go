@@ -37,7 +37,9 @@ func (b *builder) path(t *testing.T) string {
 		if b.err = os.Chmod(b.dir, 0o755); b.err != nil { // for other users, too
 			return
 		}
-		b.said, b.err = osexec.Command("go", "build", "-o", b.dir, "firedrill/cmd/firedrill").CombinedOutput()
+		build := osexec.Command("go", "build", "-trimpath", "-o", b.dir, "firedrill/cmd/firedrill")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build does, for the cache
+		b.said, b.err = build.CombinedOutput()
 	})
 	require.NoError(t, b.err, string(b.said))
 	return filepath.Join(b.dir, "firedrill")

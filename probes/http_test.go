@@ -88,7 +88,7 @@ func TestHTTPJudges(t *testing.T) {
 		t.Run(c.with, func(t *testing.T) {
 			for _, client := range []drills.Client{drills.Fresh, drills.Pooled} {
 				p := open(t, build(t, "http", c.with), drills.Subject{Address: address, Client: client, Lanes: 1})
-				o, _ := probetest.Look(t, p, probetest.Timeout)
+				o, _ := probetest.Look(t, p, probetest.Patience)
 				assert.Equal(t, c.want, o.Class, o.Detail)
 				assert.Contains(t, o.Detail, c.says)
 			}
@@ -100,7 +100,7 @@ func TestHTTPNamesTheMemberAndHidesSecrets(t *testing.T) {
 	t.Setenv("PROBE_TOKEN", "s3cr3t-token")
 	p := open(t, build(t, "http", `{"path":"/echo","memberHeader":"X-Served-By","secretHeaders":{"Authorization":"env:PROBE_TOKEN"}}`),
 		drills.Subject{Address: webSite(t, hello), Client: drills.Fresh})
-	o, _ := probetest.Look(t, p, probetest.Timeout)
+	o, _ := probetest.Look(t, p, probetest.Patience)
 	assert.Equal(t, "web-1", o.By)
 	assert.Equal(t, timeline.Error, o.Class)
 	assert.Contains(t, o.Detail, "you said ***")
@@ -130,7 +130,7 @@ func TestHTTPPooledDoesNotRetry(t *testing.T) {
 	p := open(t, build(t, "http", `{}`), drills.Subject{Address: address, Client: drills.Pooled, Lanes: 1})
 	var got []timeline.Class
 	for range 3 {
-		o, _ := probetest.Look(t, p, probetest.Timeout)
+		o, _ := probetest.Look(t, p, probetest.Patience)
 		got = append(got, o.Class)
 	}
 	assert.Equal(t, []timeline.Class{timeline.OK, timeline.Reset, timeline.OK}, got)
@@ -149,7 +149,7 @@ func TestHTTPTrusts(t *testing.T) {
 		`{"scheme":"https","tls":{"caFile":"` + ca + `","serverName":"no.example"}}`: timeline.TLS,
 	} {
 		p := open(t, build(t, "http", with), drills.Subject{Address: s.Listener.Addr().String(), Client: drills.Pooled, Lanes: 1})
-		o, _ := probetest.Look(t, p, probetest.Timeout)
+		o, _ := probetest.Look(t, p, probetest.Patience)
 		assert.Equal(t, want, o.Class, "%s: %s", with, o.Detail)
 	}
 }

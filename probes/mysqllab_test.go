@@ -99,7 +99,7 @@ func (w *world) writer(address string, client drills.Client) drills.Probe {
 
 // look observes once, with a deadline that a busy machine keeps.
 func look(t testing.TB, p drills.Probe) drills.Observation {
-	o, _ := probetest.Look(t, p, 2*time.Second)
+	o, _ := probetest.Look(t, p, probetest.Patience)
 	return o
 }
 

@@ -30,7 +30,7 @@ func (w *world) tables(server int) (n int) {
 // follows waits until a condition on a replica holds.
 func follows(t *testing.T, ok func() bool) {
 	t.Helper()
-	assert.Eventually(t, ok, 5*time.Second, 10*time.Millisecond)
+	assert.Eventually(t, ok, 30*time.Second, 10*time.Millisecond)
 }
 
 // The place is made with the database, is on the replica when Prepare returns, and

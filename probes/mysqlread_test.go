@@ -84,11 +84,15 @@ func TestMySQLReadReportsServerErrors(t *testing.T) {
 	for with, want := range map[string]timeline.Class{
 		`{"query":"SELECT 1 FROM nowhere.nothing"}`: timeline.Auth, // the account may not know
 		`{"query":"SELEKT"}`:                        timeline.Error,
-		`{"query":"SELECT SLEEP(5)"}`:               timeline.Timeout,
+		`{"query":"SELECT SLEEP(60)"}`:              timeline.Timeout,
 	} {
 		s := w.subject(w.c.Members[0].Address(), drills.Pooled, 1)
 		s.Ledger = nil
-		o, _ := probetest.Look(t, open(t, build(t, "mysql-read", with), s), probetest.Timeout)
+		patience := probetest.Patience
+		if want == timeline.Timeout {
+			patience = probetest.Timeout
+		}
+		o, _ := probetest.Look(t, open(t, build(t, "mysql-read", with), s), patience)
 		assert.Equal(t, want, o.Class, "%s: %s", with, o.Detail)
 	}
 	_, err := build(t, "mysql-read", `{"query":"SELECT 1"}`).Open(t.Context(), w.subject("127.0.0.1:1", drills.Fresh, 1))

@@ -82,7 +82,7 @@ func TestTCPPooledDoesNotReadOldAnswers(t *testing.T) {
 	defer close(more)
 	p := open(t, build(t, "tcp", `{"send":"PING\n","expect":"PONG"}`), drills.Subject{Address: address, Client: drills.Pooled, Lanes: 1})
 	for range 3 {
-		o, _ := probetest.Look(t, p, probetest.Timeout)
+		o, _ := probetest.Look(t, p, probetest.Patience)
 		require.Equal(t, timeline.OK, o.Class, o.Detail)
 		more <- true
 		<-said

@@ -44,8 +44,10 @@ func TestLibraryFitsALab(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, name, f.Metadata.Name)
 			assert.Contains(t, string(readme), "`"+name+"`")
-			family, _, _ := strings.Cut(name, "-")
-			of := fits[family]
+			of, own := fits[name]
+			if family, _, _ := strings.Cut(name, "-"); !own {
+				of = fits[family]
+			}
 			require.NotEmpty(t, of.topologies, "which topologies does %s fit?", name)
 			for _, path := range of.topologies {
 				top, err := scenarios.LoadTopology(path, k)
@@ -63,8 +65,8 @@ func TestLibraryFitsALab(t *testing.T) {
 	}
 }
 
-// fits are the topologies that each family of scenarios must fit, and what is
-// judged there.
+// fits are the topologies that each family of scenarios, or one that differs, must fit,
+// and what is judged there.
 var fits = map[string]struct{ topologies, objectives []string }{
 	"mysql": {
 		[]string{"testdata/good/lab-topology.yaml", "library/topology.yaml"},
@@ -77,6 +79,12 @@ var fits = map[string]struct{ topologies, objectives []string }{
 		[]string{
 			"models rto", "models availability", "models fallback", "models first-token-p95",
 			"models truncated", "models wrong-embeddings", "models fail-back",
+		},
+	},
+	"llm-instance-loss": {
+		[]string{"library/topology-llm.yaml"},
+		[]string{
+			"models rto", "models availability", "models truncated", "models wrong-embeddings", "models fail-back",
 		},
 	},
 }

@@ -121,9 +121,11 @@ type Probe struct {
 	// Clients are the classes of connections, each measured by itself: fresh,
 	// pooled (default: both where the kind has both).
 	Clients []string `json:"clients,omitempty" jsonschema:"enum=fresh,enum=pooled"`
-	// Mode says when it samples.
+	// Mode says when it samples: all the time (Continuous), before the first fault (SOT),
+	// once everything is put back (EOT), both of these (Edge), or from the fault until
+	// all is stable (OnChaos).
 	Mode string `json:"mode,omitempty" jsonschema:"enum=SOT,enum=EOT,enum=Edge,enum=Continuous,enum=OnChaos"`
-	// Inform marks a probe that is recorded and drawn, but does not decide recovery.
+	// Inform marks a probe that is recorded and drawn, but decides nothing.
 	Inform bool `json:"inform,omitempty"`
 	// Ledger names the writing probe whose acknowledged writes a reading probe
 	// must see.

@@ -32,7 +32,7 @@ func TestFaultsOnThePrimary(t *testing.T) {
 		"network-partition\n      with: {from: everybody}": {"clean", "runner", true},
 	} {
 		t.Run(strings.Join(strings.Fields(kind), " "), func(t *testing.T) {
-			res, out := p.drill(t, "mysql", quick(t, "kind: process-kill", "kind: "+kind))
+			res, out := p.drill(t, "mysql", quick(t, "kind: process-kill", "kind: "+kind, "timeout: 2s", "timeout: 1s"))
 			require.Equal(t, verdict.ExitMet, out.code, out.stderr)
 			f := res.Faults[0]
 			assert.NotEmpty(t, f.ConfirmedBy)

@@ -48,7 +48,7 @@ type deployed struct {
 // A drill runs in the cluster that it drills: with the rights that were printed for it,
 // not as root, on a file system that it cannot write to. Its pod is killed and evicted
 // in mid-drill: the next one puts back what is left, and drills.
-func TestDrillInCluster(t *testing.T) {
+func TestClusterRunsADrill(t *testing.T) {
 	real(t)
 	program := buildForImage(t)
 	d := deploy(t, cluster(t), program())

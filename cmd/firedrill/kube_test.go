@@ -15,7 +15,7 @@ import (
 
 // One pod of three is killed, by the Kubernetes API and by Chaos Mesh: what the
 // report says is what the pods' own books say and what a client apart saw.
-func TestPodKill(t *testing.T) {
+func TestClusterPodKill(t *testing.T) {
 	l := cluster(t)
 	for _, injector := range []string{"native", "chaos-mesh"} {
 		t.Run(injector, func(t *testing.T) {
@@ -33,8 +33,25 @@ func TestPodKill(t *testing.T) {
 	}
 }
 
+// What the library has for clusters can be planned on this one: each names who would be
+// hit and how it is undone, and nothing is touched.
+func TestClusterPlansTheLibrary(t *testing.T) {
+	l := cluster(t)
+	for name, want := range map[string]string{
+		"pod-kill":      `fault pod-gone \(pod-kill\) +api-\S+`,
+		"pod-partition": `fault cut-off \(chaos-mesh\) +api-\S+`,
+		"node-drain":    `fault node-gone \(node-drain\) +node-\S+ +uncordon node-`,
+	} {
+		before := l.untouched(t)
+		out := l.run(t, "plan", name, "--lab", l.lab)
+		assert.Zero(t, out.code, out.stderr)
+		assert.Regexp(t, want, out.stdout)
+		assert.Equal(t, before, l.untouched(t))
+	}
+}
+
 // All replicas are killed at once: a real outage, whose end the pods themselves know.
-func TestEveryPodIsKilled(t *testing.T) {
+func TestClusterEveryPodIsKilled(t *testing.T) {
 	l := cluster(t)
 	d := l.drills(t, "api", marked(t, "all"), "--var", "count=3")
 	require.Equal(t, verdict.ExitMet, d.out.code, d.out.stderr)
@@ -274,7 +291,7 @@ func (d *podDrill) slack(t *testing.T) (late time.Duration) {
 // The same loss costs three workloads differently, and the phases say why: one takes
 // leave before it ends, one is asked seldom whether it is ready, and one is never asked
 // and gets requests before it listens.
-func TestPhasesExplainTheDifference(t *testing.T) {
+func TestClusterPhasesExplainTheDifference(t *testing.T) {
 	l := cluster(t)
 	loss := func(component, grace string) (verdict.LossResult, *podDrill) {
 		d := l.drills(t, component, marked(t, component), "--var", "grace="+grace)

@@ -55,7 +55,7 @@ func faultsOfKubernetes() []struct{ name, kind, component, more string } {
 
 // What kinds --rbac prints is enough for each fault: the drill is refused nothing.
 // Without it, the drill is refused, and nothing is touched.
-func TestPrintedRightsAreEnough(t *testing.T) {
+func TestClusterPrintedRightsAreEnough(t *testing.T) {
 	l := cluster(t)
 	for _, f := range faultsOfKubernetes() {
 		t.Run(f.name, func(t *testing.T) {

@@ -81,22 +81,27 @@ func (l *modelLab) whole(t *testing.T) {
 	assert.Zero(t, out.code)
 }
 
-// outage writes a copy of the scenario llm-vendor-outage that takes seconds, with
-// each first of replace (a regular expression) replaced by the second.
+// outage writes a copy of the scenario llm-vendor-outage that takes seconds.
 func outage(t *testing.T, replace ...string) string {
 	t.Helper()
-	text, err := os.ReadFile("../../scenarios/library/llm-vendor-outage.yaml")
+	return brief(t, "llm-vendor-outage", append([]string{`healAfter: 5s`, "healAfter: 1s"}, replace...)...)
+}
+
+// brief writes a copy of one of the library's scenarios for models that takes seconds,
+// with each first of replace (a regular expression) replaced by the second.
+func brief(t *testing.T, name string, replace ...string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../scenarios/library/" + name + ".yaml")
 	require.NoError(t, err)
 	replace = append([]string{
-		`baseline: 5s`, "baseline: 1s", `for: 3s`, "for: 1s", `every: 200ms`, "every: 100ms",
-		`timeout: 3s`, "timeout: 1500ms", `healAfter: 5s`, "healAfter: 1s",
+		`baseline: 5s`, "baseline: 1s", `for: 3s`, "for: 1s", `every: \d+ms`, "every: 100ms", `timeout: \ds`, "timeout: 1500ms",
 	}, replace...)
 	for i := 0; i+1 < len(replace); i += 2 {
 		re := regexp.MustCompile("(?m)" + replace[i])
 		require.Regexp(t, re, string(text))
 		text = re.ReplaceAllLiteral(text, []byte(replace[i+1]))
 	}
-	path := filepath.Join(t.TempDir(), "llm-vendor-outage.yaml")
+	path := filepath.Join(t.TempDir(), name+".yaml")
 	require.NoError(t, os.WriteFile(path, text, 0o600))
 	return path
 }

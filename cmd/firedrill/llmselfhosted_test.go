@@ -32,8 +32,7 @@ func TestSelfHostedInstancesAreKilled(t *testing.T) {
 		t.Run(m.Name, func(t *testing.T) {
 			l.look(t)
 			watch := l.watch(t, l.member(t, m.Name))
-			a := l.drills(t, outage(t, theFault, "    - {name: instance-killed, kind: process-kill, target: {component: llm, member: "+m.Name+"}}\n",
-				theRemedy, "", `    fallback: .*\n`, "", `every: 100ms`, "every: 50ms"))
+			a := l.drills(t, brief(t, "llm-instance-loss", `role: any\n +count: \$\{count\}`, "member: "+m.Name, `every: 100ms`, "every: 50ms"))
 			truth := watch()
 			a.entries = nil
 			for _, m := range l.now.Members { // the one that was killed has a log of its own since then

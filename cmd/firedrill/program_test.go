@@ -87,6 +87,9 @@ var labs = map[string]*program{}
 func inLab(t *testing.T, name string) *program {
 	t.Helper()
 	real(t)
+	if name == "kubernetes" {
+		require.Regexp(t, "^TestCluster", t.Name(), "make test runs the tests in the cluster beside the others, by this name")
+	}
 	p := labs[name]
 	if p == nil {
 		home, err := os.MkdirTemp("", "fd-")

@@ -36,8 +36,6 @@ func TestSemiSyncLosesNothing(t *testing.T) {
 	scenario := quick(t,
 		"objectives: {rto: 30s}", "objectives: {rto: 30s, rpo: 0s}",
 		"baseline: 1s", "baseline: 500ms",
-		"every: 10ms", "every: 5ms",
-		"timeout: 2s", "timeout: 1s",
 	)
 	base := filepath.Join(t.TempDir(), "runs")
 	out := p.runWithin(t, time.Duration(n+10)*20*time.Second, "run", scenario, "--lab", "mysql-semisync", "--repeat", strconv.Itoa(n), "--out", base)

@@ -202,8 +202,12 @@ func (r configFile) render(t drills.Target, old string) (string, error) {
 			return "", fmt.Errorf("with.replace[%d].old: the file does not hold %q", i, from)
 		}
 		pairs := []string{from, to}
-		if to != "" { // what is replaced already stays, even if it holds the old text
+		switch {
+		case to == "":
+		case len(to) > len(from): // what is replaced already stays, even if it holds the old text
 			pairs = []string{to, to, from, to}
+		default: // the old text goes, even if it holds the new one
+			pairs = []string{from, to, to, to}
 		}
 		old = strings.NewReplacer(pairs...).Replace(old)
 	}

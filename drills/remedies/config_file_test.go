@@ -337,6 +337,20 @@ func TestConfigFileContentAndLinks(t *testing.T) {
 	assert.Equal(t, oldContent, read(t, p.path))
 }
 
+// Either text may be a part of the other; to replace once more changes nothing.
+func TestConfigFileReplacesPartsOfTheNewTextAndOfTheOld(t *testing.T) {
+	const switched = "a up disabled\nb up\n"
+	for _, old := range []string{"a up\nb up disabled\n", switched} {
+		p := newConfigPlace(t)
+		require.NoError(t, os.WriteFile(p.path, []byte(old), 0o640))
+		params := p.params()
+		params["validate"] = nil
+		params["replace"] = []map[string]string{{"old": "a up", "new": "a up disabled"}, {"old": "b up disabled", "new": "b up"}}
+		require.NoError(t, with(t, "config-file", params).Apply(t.Context(), vendorsTarget(), &book{}))
+		assert.Equal(t, switched, read(t, p.path))
+	}
+}
+
 func TestConfigFileThatCannotHelp(t *testing.T) {
 	p := newConfigPlace(t)
 	apply := func(change func(map[string]any)) (*book, error) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -127,6 +128,8 @@ func applied(t *testing.T, kind string, params map[string]any, to drills.Target)
 // TestKubernetesRemedies applies every remedy to a real cluster.
 func TestKubernetesRemedies(t *testing.T) {
 	s := upShop(t)
+	// Its back-off takes a while to begin: it is looked at last.
+	s.stuck(t, "crashes", func(p *corev1.Pod) { p.Spec.Containers[0].Args = []string{"-nonsense"} })
 	for _, c := range []struct {
 		name string
 		test func(*testing.T, *shop)
@@ -333,40 +336,40 @@ func uncordons(t *testing.T, s *shop) {
 	assert.True(t, is().Unschedulable)
 }
 
+// stuck makes a pod of its own that does not do well.
+func (s *shop) stuck(t *testing.T, name string, of func(*corev1.Pod)) {
+	t.Helper()
+	no := int64(0)
+	p := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app": "stuck"}},
+		Spec: corev1.PodSpec{TerminationGracePeriodSeconds: &no, Containers: []corev1.Container{{
+			Name: "main", Image: "firedrill.local/shop:lab", ImagePullPolicy: corev1.PullNever,
+		}}},
+	}
+	of(p)
+	_, err := s.Client.CoreV1().Pods(lab.ShopNamespace).Create(t.Context(), p, metav1.CreateOptions{})
+	require.NoError(t, err)
+}
+
+// deletesStuck needs the pod that TestKubernetesRemedies has made. The two others
+// are new: Kubernetes itself ends a pod of a node that does not exist.
 func deletesStuck(t *testing.T, s *shop) {
 	ctx, pods := t.Context(), s.Client.CoreV1().Pods(lab.ShopNamespace)
-	make := func(name string, of func(*corev1.Pod)) {
-		t.Helper()
-		no := int64(0)
-		p := &corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app": "stuck"}},
-			Spec: corev1.PodSpec{TerminationGracePeriodSeconds: &no, Containers: []corev1.Container{{
-				Name: "main", Image: "firedrill.local/shop:lab", ImagePullPolicy: corev1.PullNever,
-			}}},
-		}
-		of(p)
-		_, err := pods.Create(ctx, p, metav1.CreateOptions{})
-		require.NoError(t, err)
-	}
 	one := int64(1)
-	make("crashes", func(p *corev1.Pod) { p.Spec.Containers[0].Args = []string{"-nonsense"} })
-	make("held", func(p *corev1.Pod) { p.Finalizers = []string{"example.com/keep"} })
-	make("orphan", func(p *corev1.Pod) { p.Spec.NodeName, p.Spec.TerminationGracePeriodSeconds = "node-x", &one })
+	s.stuck(t, "held", func(p *corev1.Pod) { p.Finalizers = []string{"example.com/keep"} })
+	s.stuck(t, "orphan", func(p *corev1.Pod) { p.Spec.NodeName, p.Spec.TerminationGracePeriodSeconds = "node-x", &one })
 	for _, name := range []string{"held", "orphan"} {
 		require.NoError(t, pods.Delete(ctx, name, metav1.DeleteOptions{}))
 	}
-	require.Eventually(t, func() bool {
-		p, err := pods.Get(ctx, "crashes", metav1.GetOptions{})
-		if err != nil || len(p.Status.ContainerStatuses) == 0 {
-			return false
-		}
-		w := p.Status.ContainerStatuses[0].State.Waiting
-		return w != nil && w.Reason == "CrashLoopBackOff"
-	}, time.Minute, 50*time.Millisecond)
-
 	to := s.target(t, kube.PodsKind, map[string]any{"namespace": lab.ShopNamespace, "selector": "app=stuck"})
 	log := &book{}
-	err := with(t, "pod-delete-stuck", map[string]any{"after": "1s"}).Apply(ctx, to, log)
+	var err error
+	// Each of them is stuck only after a while, and the one that crashes only until it
+	// is started again.
+	require.Eventually(t, func() bool {
+		err = with(t, "pod-delete-stuck", map[string]any{"after": "1s"}).Apply(ctx, to, log)
+		return len(log.steps) > 0 && strings.Contains(fmt.Sprint(err), "pod/held") && strings.Contains(fmt.Sprint(err), "pod/orphan")
+	}, time.Minute, 200*time.Millisecond)
 	require.ErrorContains(t, err, "pod/held in namespace shop is Terminating")
 	require.ErrorContains(t, err, "with.finalizers: true would remove example.com/keep")
 	require.ErrorContains(t, err, "pod/orphan in namespace shop is Terminating")

@@ -115,7 +115,7 @@ func TestFailoverOfDeadPrimary(t *testing.T) {
 		took := time.Since(began)
 		require.NoError(t, err, "%+v", log.steps)
 		t.Logf("failover took %s: %s", took, log.took(began))
-		assert.Less(t, took, 2*time.Second, "%+v", log.steps)
+		assert.Less(t, took, 10*time.Second, "%+v", log.steps)
 		assert.Equal(t, []string{"fence", "freeze receivers", "choose", "drain relay log", "point others", "promote"}, log.intents)
 		assert.Contains(t, log.step("fence").Detail, "stopped")
 		assert.Equal(t, a, log.step("promote").Member)

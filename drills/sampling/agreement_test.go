@@ -45,7 +45,7 @@ func moody(r *rand.Rand, every, timeout timeline.Offset) (out []timeline.Sample)
 func TestTrackerAgreesWithTheVerdict(t *testing.T) {
 	stable := timeline.Stable{For: 500 * time.Millisecond, Samples: 20, Share: 0.9}
 	yes, no := 0, 0
-	for seed := range uint64(150) {
+	for seed := range uint64(50) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		every, timeout := []timeline.Offset{10 * ms, 50 * ms}[seed%2], 400*ms
 		samples := moody(r, every, timeout)

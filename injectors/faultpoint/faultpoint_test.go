@@ -547,8 +547,9 @@ func TestShareIsDrawnFromTheSeed(t *testing.T) {
 func TestFaultsEndByThemselves(t *testing.T) {
 	t.Parallel()
 	s := newStand(t)
-	s.fault(faultpoint.Refused, func(f *faultpoint.Fault) { f.Expires = time.Now().Add(200 * time.Millisecond) })
-	s.fault(faultpoint.Status, func(f *faultpoint.Fault) { f.Expires = time.Now().Add(200 * time.Millisecond) })
+	soon := func(f *faultpoint.Fault) { f.Expires = time.Now().Add(2 * time.Second) } // long enough to be told of it in time
+	s.fault(faultpoint.Refused, soon)
+	s.fault(faultpoint.Status, soon)
 	require.Eventually(t, func() bool {
 		status, _, err := s.ask(chat("x", false))
 		return err == nil && status == 200

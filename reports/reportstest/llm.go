@@ -328,7 +328,7 @@ func (d llm) judge(r *verdict.Result) {
 		least("fallback", 0.95, during.By["vendor-b"], during.Whole, "answered by vendor-b, which is next in order"),
 		{
 			Name: "first-token-p95", Component: "llm", Target: 2, Actual: span(*during.FirstTokenP95, *during.FirstTokenP95), Verdict: verdict.Met,
-			Why: fmt.Sprintf("95 %% of the answers began within %s while the fault was in force (half of them within %s); target 2 s", si.Duration(*during.FirstTokenP95), si.Duration(*during.FirstTokenP50)),
+			Why: fmt.Sprintf("95 %% of the answers began within %s while the fault was in force (half of them within %s); target 2 s", si.UpTo(*during.FirstTokenP95), si.Duration(*during.FirstTokenP50)),
 		},
 		most("truncated", q.Truncated, "answers broke off and looked like a success"),
 		most("wrong-embeddings", uint64(len(q.IDs["wrong"])), "embeddings were not those of the model that was asked for"),

@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	waitFor = 5 * time.Second
+	waitFor = 30 * time.Second
 	tick    = 5 * time.Millisecond
 )
 

@@ -79,10 +79,10 @@ func TestLocalRunEndsWithItsRunner(t *testing.T) {
 		b, _ := os.ReadFile(file)
 		n, err := fmt.Sscan(string(b), &pid)
 		return n == 1 && err == nil
-	}, 10*time.Second, 5*time.Millisecond)
+	}, 30*time.Second, 5*time.Millisecond)
 	p, err := proc.Read(pid)
 	require.NoError(t, err)
 	require.NoError(t, runner.Process.Kill())
 	runner.Wait()
-	require.Eventually(t, func() bool { return !p.Alive() }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return !p.Alive() }, 30*time.Second, time.Millisecond)
 }

@@ -137,7 +137,8 @@ func (a Access) Open() (*Cluster, error) {
 	if have.Cluster != nil && have.stamp == stamp {
 		return have.Cluster, nil
 	}
-	c, err, _ := opened.now.Do(fmt.Sprint(a, stamp), func() (any, error) {
+	flight := strings.Join([]string{a.Kubeconfig, a.Context, a.Cluster.UID, a.Cluster.Server, a.Cluster.CA, stamp}, "\n")
+	c, err, _ := opened.now.Do(flight, func() (any, error) {
 		c, err := a.open()
 		if err == nil {
 			err = a.Cluster.verify(c)

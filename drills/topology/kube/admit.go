@@ -45,7 +45,7 @@ func (a *Pods) Admit(ctx context.Context, needs []topology.Privilege) error {
 	}
 	what := "namespace " + ns
 	return c.admit(ctx, what, needs, ns, func(ctx context.Context, to *admission) error {
-		if slices.Contains(reserved, ns) {
+		if slices.Contains(reserved, ns) || ns == c.ChaosHome(ctx) {
 			to.add("it keeps the cluster or its chaos tools going, and is never drilled")
 		}
 		there, err := to.namespace(ctx, ns, true)

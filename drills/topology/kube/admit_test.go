@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -123,6 +124,17 @@ func TestProtectedNamespacesAreRefused(t *testing.T) {
 	}
 }
 
+// Chaos Mesh may be in a namespace of any name.
+func TestChaosMeshIsNotDrilled(t *testing.T) {
+	c := openCourt(t, &admissionregistrationv1.MutatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: chaosWebhooks},
+		Webhooks: []admissionregistrationv1.MutatingWebhook{{ClientConfig: admissionregistrationv1.WebhookClientConfig{
+			Service: &admissionregistrationv1.ServiceReference{Namespace: "shop", Name: "chaos-mesh-controller-manager"},
+		}}},
+	})
+	assert.ErrorContains(t, c.admit(t), "namespace shop at API server https://k (kubeconfig f) must not be drilled: it keeps the cluster or its chaos tools going")
+}
+
 func TestMissingNamespaceIsRefused(t *testing.T) {
 	c := openCourt(t)
 	c.pods.Spec.Namespace = "shpo"
@@ -152,7 +164,7 @@ func TestMissingPrivilegesAreNamed(t *testing.T) {
 		topology.Privilege{Resource: "pods", Verbs: []string{"delete", "watch"}, For: "pod-kill"}))
 	for _, says := range []string{
 		"watch pods in namespace shop (for discovery, phases, pod-kill)", "create leases.coordination.k8s.io in namespace shop (for drill lock)",
-		"list nodes (for the zones of the pods)", "firedrill kinds --rbac SCENARIO",
+		"list nodes (for the zones of the pods)", "firedrill kinds --rbac SCENARIO --topology FILE prints",
 	} {
 		assert.ErrorContains(t, err, says)
 	}

@@ -40,7 +40,9 @@ func ControlEntry() kind.Kind[topology.NewControl] {
 					return nil, fmt.Errorf("with.%w", err)
 				}
 			}
-			return func(m topology.MemberSpec) (topology.Control, error) { return &control{ControlSpec: s, member: m.Name}, nil }, nil
+			return func(m topology.MemberSpec) (topology.Control, error) {
+				return &control{ControlSpec: s, member: m.Name}, nil
+			}, nil
 		})
 }
 

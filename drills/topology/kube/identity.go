@@ -94,7 +94,7 @@ func (i ClusterID) verify(c *Cluster) error {
 	case err != nil:
 		return fmt.Errorf("whether %s is %s is not known: %w", c.from, i, err)
 	}
-	return fmt.Errorf("%w: %s leads to %s now, and not to %s, where the drill began%s", errElsewhere, c.from, now, i, i.advice())
+	return fmt.Errorf("%w: %s leads to %s now, and must lead to %s, where the drill began%s", errElsewhere, c.from, now, i, i.advice())
 }
 
 // advice says what to do where the cluster is not reached as it was before.

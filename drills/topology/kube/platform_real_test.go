@@ -2,6 +2,7 @@ package kube_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -105,13 +106,21 @@ func TestDeadRunIsSucceeded(t *testing.T) {
 
 	// One whose clock is wrong, but who renews.
 	expired()
-	renewed := time.AfterFunc(time.Second, func() {
-		patch := []byte(`{"metadata":{"annotations":{"still":"there"}}}`)
-		_, err := leases.Patch(t.Context(), kube.PodsLease, types.MergePatchType, patch, metav1.PatchOptions{})
-		assert.NoError(t, err)
-	})
-	defer renewed.Stop()
-	require.ErrorIs(t, p.Lock(t.Context(), "run-1"), topology.ErrLocked)
+	locked := make(chan error, 1)
+	go func() { locked <- p.Lock(t.Context(), "run-1") }()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for n, ended := 0, false; !ended; n++ {
+		select {
+		case err := <-locked:
+			require.ErrorIs(t, err, topology.ErrLocked)
+			ended = true
+		case <-tick.C:
+			patch := fmt.Appendf(nil, `{"metadata":{"annotations":{"still":"there %d"}}}`, n)
+			_, err := leases.Patch(t.Context(), kube.PodsLease, types.MergePatchType, patch, metav1.PatchOptions{})
+			require.NoError(t, err)
+		}
+	}
 	require.NoError(t, leases.Delete(t.Context(), kube.PodsLease, metav1.DeleteOptions{}))
 }
 

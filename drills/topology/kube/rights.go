@@ -231,7 +231,7 @@ func (c *Cluster) missing(ctx context.Context, needs []topology.Privilege, names
 		slices.Sort(why[on])
 		words = append(words, fmt.Sprintf("%s %s (for %s)", strings.Join(verbs[on], ", "), on, strings.Join(slices.Compact(why[on]), ", ")))
 	}
-	return fmt.Sprintf("%s is not allowed to %s: have an administrator apply what firedrill kinds --rbac SCENARIO prints",
+	return fmt.Sprintf("%s is not allowed to %s: have an administrator apply what firedrill kinds --rbac SCENARIO --topology FILE prints",
 		c.whoami(ctx), strings.Join(words, "; ")), nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,7 @@ func shop(t *testing.T, o options) (url string, stop func(), done <-chan struct{
 		assert.NoError(t, ignoreClosed(serve(ctx, o)))
 	}()
 	t.Cleanup(func() { cancel(); <-ended })
-	require.Eventually(t, func() bool { return get(t, "http://"+o.address+"/healthz", "") == 200 }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return get(t, "http://"+o.address+"/healthz", "") == 200 }, 30*time.Second, 10*time.Millisecond)
 	return "http://" + o.address, cancel, ended
 }
 
@@ -86,10 +87,9 @@ func TestRequestsInFlight(t *testing.T) {
 		log := filepath.Join(t.TempDir(), "book.jsonl")
 		url, stop, done := shop(t, options{abrupt: abrupt, log: log})
 		status := make(chan int, 1)
-		began := make(chan struct{})
-		go func() { close(began); status <- get(t, url+"/?wait=700ms", "slow") }()
-		<-began
-		<-time.After(200 * time.Millisecond)
+		require.Eventually(t, func() bool { return !answering() }, 30*time.Second, 5*time.Millisecond)
+		go func() { status <- get(t, url+"/?wait=700ms", "slow") }()
+		require.Eventually(t, answering, 30*time.Second, 5*time.Millisecond)
 		stop()
 		assert.Equal(t, want, <-status, "abrupt: %v", abrupt)
 		<-done
@@ -104,4 +104,11 @@ func TestRequestsInFlight(t *testing.T) {
 		assert.Equal(t, http.StatusOK, line.Status)
 		assert.GreaterOrEqual(t, line.Seconds, 0.7)
 	}
+}
+
+// answering tells whether a request is in its handler: that it was written does not
+// mean that the server has taken it.
+func answering() bool {
+	stacks := make([]byte, 1<<20)
+	return strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "(*service).answer(")
 }

@@ -6,6 +6,7 @@ package controltest
 import (
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"firedrill/drills/topology/netns"
@@ -46,8 +47,17 @@ func Main(m *testing.M, roles map[string]Role, after ...func()) {
 	os.Exit(code)
 }
 
-// As is the environment that makes the test program run as a role.
-func As(role string) map[string]string { return map[string]string{roleVar: role} }
+// raceVar are the race detector's options.
+const raceVar = "GORACE"
+
+// As is the environment that makes the test program run as a role. With the race
+// detector it would wait for a second before it ends.
+func As(role string) map[string]string {
+	return map[string]string{roleVar: role, raceVar: strings.TrimSpace(os.Getenv(raceVar) + " " + atOnce)}
+}
+
+// atOnce has the race detector end with its program.
+const atOnce = "atexit_sleep_ms=0"
 
 // Wanted tells whether real tests are to run.
 func Wanted() bool { return os.Getenv(optOut) != "0" }

@@ -28,7 +28,7 @@ func FakeSystemd(t *testing.T, units map[string]topology.MemberSpec) {
 	for name, m := range units {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".json"), JSON(t, m), 0o644))
 	}
-	script := fmt.Sprintf("#!/bin/sh\n%s=systemctl exec %s %s \"$@\"\n", roleVar, program, dir)
+	script := fmt.Sprintf("#!/bin/sh\n%s=systemctl %s=%s exec %s %s \"$@\"\n", roleVar, raceVar, atOnce, program, dir)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "systemctl"), []byte(script), 0o755))
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 }
