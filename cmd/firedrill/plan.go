@@ -11,6 +11,7 @@ import (
 
 	"firedrill/drills"
 	"firedrill/drills/timeline"
+	"firedrill/scenarios"
 )
 
 func newPlan() *cobra.Command {
@@ -26,6 +27,10 @@ With --lab, what an interrupted drill left in that lab is put back first.`,
 		Example: `  firedrill plan scenarios/library/mysql-primary-loss.yaml --topology production.yaml`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			// An invalid scenario is said before a lab is started for it.
+			if _, err := scenarios.Load(args[0], f.vars, entries()); err != nil {
+				return err
+			}
 			path, err := f.topologyPath(cmd)
 			if err != nil {
 				return err

@@ -167,7 +167,7 @@ func (j *judge) recoveredWords(o ObjectiveResult) string {
 	case o.Actual.Hi == nil:
 		return fmt.Sprintf("%s had not recovered after %s%s", o.Component, si.Duration(o.Actual.Lo), against)
 	case o.Actual.Lo == 0 && j.unseen(o):
-		return fmt.Sprintf("%s had no outage that clients could see (at most %s)%s", o.Component, si.Duration(*o.Actual.Hi), against)
+		return fmt.Sprintf("%s had no outage that clients could see (at most %s)%s", o.Component, si.UpTo(*o.Actual.Hi), against)
 	}
 	return fmt.Sprintf("%s recovered in %s%s", o.Component, si.Interval(o.Actual.Lo, o.Actual.Hi), against)
 }
