@@ -1,7 +1,6 @@
 package probes
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -104,8 +103,10 @@ func (p *execProbe) Observe(ctx context.Context) drills.Observation {
 	cmd.Stdout, cmd.Stderr = out, errs
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	// A descendant that left the group may hold the pipes open: it is not waited for.
-	cmd.WaitDelay = 20 * time.Millisecond
+	// A descendant that left the group may hold the pipes open: it is not waited for
+	// without end. What the command said itself must have been read by then, or a good
+	// answer would be taken for a wrong one.
+	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
 		// Nothing was looked at: that says nothing about the service.
 		return drills.Observation{Class: timeline.NoData, Detail: firstLine(err.Error())}
@@ -125,22 +126,22 @@ func (p *execProbe) judge(ctx context.Context, cmd *exec.Cmd, err error, out, er
 		return failed(ctx, err, timeline.Error)
 	}
 	if code := cmd.ProcessState.ExitCode(); code != p.kind.spec.ExpectExit {
-		said := firstLine(errs.String() + "\n" + out.String())
+		said := firstLine(string(errs.bytes) + "\n" + string(out.bytes))
 		return drills.Observation{Class: timeline.Error, Detail: fmt.Sprintf("%s, want exit status %d: %.120s", cmd.ProcessState, p.kind.spec.ExpectExit, said)}
 	}
-	if re := p.kind.output; re != nil && !re.Match(out.Bytes()) {
-		return drills.Observation{Class: timeline.WrongAnswer, Detail: firstLine(fmt.Sprintf("output: want a match of %q, got %.120q", re, out.Bytes()))}
+	if re := p.kind.output; re != nil && !re.Match(out.bytes) {
+		return drills.Observation{Class: timeline.WrongAnswer, Detail: firstLine(fmt.Sprintf("output: want a match of %q, got %.120q", re, out.bytes))}
 	}
 	return drills.Observation{Class: timeline.OK}
 }
 
 // head keeps the first bytes of what is written to it and drops the rest.
 type head struct {
-	bytes.Buffer
+	bytes []byte
 	limit int
 }
 
 func (h *head) Write(b []byte) (int, error) {
-	h.Buffer.Write(b[:min(len(b), h.limit-h.Len())])
+	h.bytes = append(h.bytes, b[:min(len(b), h.limit-len(h.bytes))]...)
 	return len(b), nil
 }

@@ -42,6 +42,8 @@ func TestExecJudges(t *testing.T) {
 		{`{"command":["sh","-c","echo $S; exit 1"],"secretEnv":{"S":"env:EXEC_SECRET"}}`, timeline.Error, "***"},
 		{`{"command":["sh","-c","test $A-$FIREDRILL_MEMBER-$FIREDRILL_TIMEOUT = b-db-1-1s"],"env":{"A":"b"}}`, timeline.OK, ""},
 		{`{"command":["sh","-c","sleep 100 & exit 0"]}`, timeline.OK, ""},
+		{`{"command":["sh","-c","echo END"],"expectOutput":"END"}`, timeline.OK, ""},
+		{`{"command":["sh","-c","head -c 3000000 /dev/zero; echo END"],"expectOutput":"END"}`, timeline.WrongAnswer, "output: "},
 		{`{"command":["sleep","100"]}`, timeline.Timeout, "killed"},
 		{`{"command":["sh","-c","kill -9 $$"]}`, timeline.Error, "signal: killed"},
 	} {

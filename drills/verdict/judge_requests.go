@@ -294,7 +294,7 @@ func (rs *requests) failBack(stable time.Duration, end timeline.Offset) {
 		switch {
 		case a.Start < rs.reverted || !a.Class.Good() || a.By == "":
 		case !rs.home[a.By]:
-			if settled {
+			if settled && a.Start > hi { // of two at once, nobody knows which came first
 				rs.Flaps++
 			}
 			away, settled, hi = a.Start, false, 0

@@ -352,6 +352,10 @@ func TestFailBack(t *testing.T) {
 		"at once": {func(*drill) {}, 0, 1.2, 0}, // the first answer after the revert, at 21 s
 		"late":    {late, 2.9, 4.2, 0},
 		"flaps":   {func(d *drill) { late(d); d.asked[27].By = "b" }, 6.9, 8.2, 1},
+		"two at once, one still elsewhere": {func(d *drill) {
+			late(d)
+			d.asked[25].By, d.asked[25].Start = "b", d.asked[24].End-second/1000
+		}, 4.099, 6.2, 0},
 		"errors say nothing": {func(d *drill) {
 			late(d)
 			d.ends(26, timeline.Error, timeline.Failed)
