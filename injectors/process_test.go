@@ -35,8 +35,9 @@ func TestKillOfASupervisedMember(t *testing.T) {
 	supervisor := exec.Command("sh", "-c", `while :; do "$0" "$@"; done`, "setpriv", "--reuid=65551", "--regid=65551", "--clear-groups")
 	supervisor.Args = append(supervisor.Args, w.Start...)
 	supervisor.Args = append(supervisor.Args, "-pid-file", w.PIDFile)
+	supervisor.Env = os.Environ()
 	for k, v := range controltest.As("server") {
-		supervisor.Env = append(os.Environ(), k+"="+v)
+		supervisor.Env = append(supervisor.Env, k+"="+v)
 	}
 	require.NoError(t, supervisor.Start())
 	t.Cleanup(func() {
