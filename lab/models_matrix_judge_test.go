@@ -35,7 +35,11 @@ func (l *matrix) expect(c *cell, tries []try) []seen {
 			return []seen{*s}
 		}
 	}
-	return []seen{last.passed(c.q)}
+	all := []seen{last.passed(c.q)}
+	if c.mode == dnsMode && len(l.silent(c)) > 0 { // HAProxy cuts what is under way to a name that is gone
+		all = append(all, seen{timeline.Failed, timeline.Reset, last.status, last.names})
+	}
+	return all
 }
 
 // judge compares what a probe said of a request with the tries, "" if they agree.
