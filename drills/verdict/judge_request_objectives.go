@@ -69,11 +69,12 @@ func percent(share float64) string {
 
 // judgeAvailability counts the requests of the fault's time whose answer began in
 // that time. One that was still waiting when the fault was taken back counts if it
-// had waited longer than any of those before the fault.
+// had waited longer than any that was answered until then: behind a gateway that asks
+// the next vendor after two seconds, one that waits for a second has not failed.
 func (rs *requests) judgeAvailability(r *ObjectiveResult) {
 	var patience timeline.Offset
 	for _, a := range rs.asked {
-		if a.End < rs.from && a.Request.First > 0 {
+		if a.Request.First > 0 && a.Request.First <= rs.reverting {
 			patience = max(patience, a.Request.First-a.Start)
 		}
 	}

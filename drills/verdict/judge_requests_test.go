@@ -335,6 +335,16 @@ func TestRequestsUnderWayAtTheRevert(t *testing.T) {
 	o := d.objective("availability", 0, 1)
 	assert.Equal(t, "8 of 9 requests (88.88 %) were answered, or began to be, while the fault was in force; at least 100 % is asked for", o.Why)
 	assert.Equal(t, Met, d.objective("fallback", 0, 1).Verdict, "a answered, but when the fault was over")
+
+	// Another one was answered after as long a wait as theirs.
+	d = newDrill(t)
+	for _, n := range []int{18, 19} {
+		d.asked[n].By, d.asked[n].Request.First, d.asked[n].End = "a", 20*second+second/5, 20*second+second/4
+	}
+	d.asked[15].Request.First = d.asked[15].Start + 3*second
+	d.judged(t)
+	o = d.objective("availability", 0, 1)
+	assert.Contains(t, o.Why, " requests (100 %) were answered", "both may still have been")
 }
 
 func TestFailBack(t *testing.T) {
