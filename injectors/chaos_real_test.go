@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"firedrill/drills"
+	"firedrill/drills/topology/kube"
 	"firedrill/injectors"
 	"firedrill/injectors/injectortest"
 	"firedrill/lab"
@@ -49,8 +50,15 @@ func (d *chaosDrill) injector() drills.Injector {
 // inject makes the fault, and has it undone after the test.
 func (d *chaosDrill) inject() error {
 	d.t.Helper()
+	// A kubelet that asked amid the fault before calls the pod not ready until it asks
+	// again.
 	var err error
-	d.undo, err = d.injector().Prepare(d.t.Context(), d.target)
+	require.EventuallyWithT(d.t, func(c *assert.CollectT) {
+		d.undo, err = d.injector().Prepare(d.t.Context(), d.target)
+		if err != nil && strings.Contains(err.Error(), "is not ready") {
+			assert.NoError(c, err)
+		}
+	}, time.Minute, 200*time.Millisecond)
 	require.NoError(d.t, err)
 	d.t.Log(d.undo.Says)
 	d.t.Cleanup(func() { _ = d.injector().Revert(context.Background(), d.undo) })
@@ -208,8 +216,20 @@ func chaosConforms(t *testing.T, c *cluster) {
 	address := d.target.Members[0].Address()
 	injectortest.Run(t, injectortest.Case{
 		Catalogue: injectors.All(kinds), Kind: "chaos-mesh", With: with, Share: 0.17,
-		Target:  func() (drills.Target, error) { return d.target, nil },
-		Healthy: func(context.Context) error { return reached(address) },
+		Target: func() (drills.Target, error) { return d.target, nil },
+		Healthy: func(ctx context.Context) error {
+			if err := reached(address); err != nil {
+				return err
+			}
+			// Its kubelet may have asked amid the fault, and asks again only seconds later.
+			return eventually(ctx, func(ctx context.Context) error {
+				p, err := c.Client.CoreV1().Pods(lab.ShopNamespace).Get(ctx, d.target.Members[0].Name(), metav1.GetOptions{})
+				if err == nil && !kube.Ready(p) {
+					err = fmt.Errorf("pod %s is not ready", p.Name)
+				}
+				return err
+			})
+		},
 		Faulted: func(context.Context) error {
 			if reached(address) == nil {
 				return errors.New("it is reached")

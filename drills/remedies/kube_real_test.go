@@ -351,10 +351,27 @@ func (s *shop) stuck(t *testing.T, name string, of func(*corev1.Pod)) {
 	require.NoError(t, err)
 }
 
+// statuses says how the pods are that do not do well.
+func (s *shop) statuses(t *testing.T) string {
+	t.Helper()
+	list, err := s.Client.CoreV1().Pods(lab.ShopNamespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app=stuck"})
+	require.NoError(t, err)
+	var all []string
+	for _, p := range list.Items {
+		b, err := json.Marshal(p.Status)
+		require.NoError(t, err)
+		all = append(all, p.Name+" "+string(b))
+	}
+	return strings.Join(all, "\n")
+}
+
 // deletesStuck needs the pod that TestKubernetesRemedies has made. The two others
 // are new: Kubernetes itself ends a pod of a node that does not exist.
 func deletesStuck(t *testing.T, s *shop) {
 	ctx, pods := t.Context(), s.Client.CoreV1().Pods(lab.ShopNamespace)
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
+		assert.Contains(c, s.statuses(t), `"reason":"CrashLoopBackOff"`)
+	}, 2*time.Minute, 50*time.Millisecond)
 	one := int64(1)
 	s.stuck(t, "held", func(p *corev1.Pod) { p.Finalizers = []string{"example.com/keep"} })
 	s.stuck(t, "orphan", func(p *corev1.Pod) { p.Spec.NodeName, p.Spec.TerminationGracePeriodSeconds = "node-x", &one })
@@ -364,17 +381,21 @@ func deletesStuck(t *testing.T, s *shop) {
 	to := s.target(t, kube.PodsKind, map[string]any{"namespace": lab.ShopNamespace, "selector": "app=stuck"})
 	var deleted []string
 	var err error
-	// Each of them is stuck only after a while, and the one that crashes only until it
-	// is started again.
-	require.Eventually(t, func() bool {
+	// Two are stuck once their grace is over, and the one that crashes whenever it is not
+	// just being started again.
+	require.EventuallyWithT(t, func(c *assert.CollectT) {
 		log := &book{}
-		err = with(t, "pod-delete-stuck", map[string]any{"after": "1s"}).Apply(ctx, to, log)
+		now := with(t, "pod-delete-stuck", map[string]any{"after": "1s"}).Apply(ctx, to, log)
+		if said := fmt.Sprint(now); strings.Contains(said, "pod/held") && strings.Contains(said, "pod/orphan") {
+			err = now
+		}
 		for _, s := range log.steps {
 			if s.Member != "" {
 				deleted = append(deleted, s.Member)
 			}
 		}
-		return len(deleted) > 0 && strings.Contains(fmt.Sprint(err), "pod/held") && strings.Contains(fmt.Sprint(err), "pod/orphan")
+		assert.NotEmpty(c, deleted, "%v: %s", now, s.statuses(t))
+		assert.Error(c, err, "%v: %s", now, s.statuses(t))
 	}, time.Minute, 200*time.Millisecond)
 	require.ErrorContains(t, err, "pod/held in namespace shop is Terminating")
 	require.ErrorContains(t, err, "with.finalizers: true would remove example.com/keep")
