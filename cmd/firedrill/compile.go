@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"firedrill/drills"
@@ -32,13 +33,22 @@ func compile(scenario, topologyPath string, vars map[string]string) (*drills.Dri
 	return scenarios.Compile(s, t, plugins())
 }
 
-// enter makes the program stand where the topology's members can be reached.
-func enter(t *topology.Topology) error {
+// enter makes the program stand where the topology's members can be reached. Nothing is
+// touched before.
+func enter(ctx context.Context, t *topology.Topology) error {
 	ns := t.Spec.Network.Namespace
 	if ns == "" {
 		return nil
 	}
-	if err := netns.Enter(ns); err != nil {
+	there, err := netns.Inside(ns)
+	if err == nil && !there {
+		// Executed again, the program would know nothing of a signal that this one heard.
+		if err := heard(ctx); err != nil {
+			return err
+		}
+		err = netns.Enter(ns)
+	}
+	if err != nil {
 		return fmt.Errorf("topology %s: spec.network.namespace: %w", t.Name, err)
 	}
 	return nil

@@ -49,7 +49,9 @@ func TestFaultPointIsStartedAgain(t *testing.T) {
 		require.Zero(t, up.code, up.stderr)
 	}})
 	require.Equal(t, verdict.ExitInconclusive, out.code, out.stderr)
-	assert.Contains(t, res.Reasons[0], "is no longer the process that it was: it was started again at ")
+	// Where that takes a while, it is missed before it is there again.
+	assert.Contains(t, res.Reasons[0], "fault vendor-gone was not in force until it was reverted: ")
+	assert.Regexp(t, "is no longer the process that it was: it was started again at |the fault point does not answer", res.Reasons[0])
 	assert.Equal(t, "clean", res.Cleanup.Verdict)
 	t.Log(res.Sentence)
 	l.whole(t)

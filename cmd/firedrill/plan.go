@@ -39,7 +39,7 @@ With --lab, what an interrupted drill left in that lab is put back first.`,
 			if err != nil {
 				return err
 			}
-			if err := enter(d.Topology); err != nil {
+			if err := enter(cmd.Context(), d.Topology); err != nil {
 				return err
 			}
 			p, err := drills.PreviewOf(cmd.Context(), d, plugins().Topology, f.seed)

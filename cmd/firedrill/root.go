@@ -99,6 +99,9 @@ func (e errSignal) Is(target error) bool { return target == drills.ErrAborted }
 // hurryKey finds the channel that a second signal closes.
 type hurryKey struct{}
 
+// deafKey finds the function that ends the catching of signals.
+type deafKey struct{}
+
 // signals returns a context that ends with the first SIGINT, SIGTERM or SIGHUP (the
 // terminal is closed); a second one closes the context's hurry channel. None of them
 // kills the program outright: whatever was done is undone first. Nor does a reader of
@@ -106,24 +109,44 @@ type hurryKey struct{}
 func signals(stderr io.Writer) (context.Context, func()) {
 	hurry := make(chan struct{})
 	ctx, cancel := context.WithCancelCause(context.WithValue(context.Background(), hurryKey{}, (<-chan struct{})(hurry)))
-	ch := make(chan os.Signal, 2)
-	signal.Notify(ch, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ch, all := make(chan os.Signal, 2), []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // nohup(1) has it ignored
+		all = append(all, syscall.SIGHUP)
+	}
+	signal.Notify(ch, all...)
 	// Caught rather than ignored: programs that this one starts would inherit that.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	heard := make(chan struct{})
 	go func() {
-		for n := 0; ; n++ {
-			switch sig := <-ch; n {
-			case 0:
-				cancel(errSignal{sig})
+		defer close(heard)
+		n := 0
+		for sig := range ch {
+			switch n++; n {
 			case 1:
+				cancel(errSignal{sig})
+			case 2:
 				fmt.Fprintln(stderr, "firedrill: still putting everything back, without graceful waits")
 				close(hurry)
 			}
 		}
 	}()
+	deaf := func() {
+		signal.Stop(ch)
+		close(ch)
+		<-heard
+	}
 	// The signals stay caught: one that comes when everything is done must not
 	// change the exit code any more.
-	return ctx, func() { cancel(nil) }
+	return context.WithValue(ctx, deafKey{}, deaf), func() { cancel(nil) }
+}
+
+// heard ends the catching of signals and returns the one that has come, if any. From
+// now on they kill the program: it may be called once, where nothing is touched yet.
+func heard(ctx context.Context) error {
+	if deaf, ok := ctx.Value(deafKey{}).(func()); ok {
+		deaf()
+	}
+	return context.Cause(ctx)
 }
 
 func newRoot(h *hooks) *cobra.Command {

@@ -95,7 +95,7 @@ func (f *runFlags) run(cmd *cobra.Command, args []string, h *hooks) error {
 	if err := f.bringAgents(cmd.Context(), drillsToRun); err != nil {
 		return err
 	}
-	if err := enter(drillsToRun[0].Topology); err != nil {
+	if err := enter(cmd.Context(), drillsToRun[0].Topology); err != nil {
 		return err
 	}
 	if err := f.consent(cmd, drillsToRun); err != nil {
