@@ -56,6 +56,17 @@ func crashing(since time.Duration) func(*corev1.Pod) {
 	}
 }
 
+// endedAgain is how kubelets show a container of a crash loop for as long as they hold
+// it back, some of the time.
+func endedAgain(exit, restarts int32) func(*corev1.Pod) {
+	return func(p *corev1.Pod) {
+		crashing(2 * time.Minute)(p)
+		p.Spec.RestartPolicy = corev1.RestartPolicyOnFailure
+		c := &p.Status.ContainerStatuses[0]
+		c.State, c.RestartCount = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: exit}}, restarts
+	}
+}
+
 // deletions are the pods that were deleted, with their grace (-1: their own).
 func (f *fakeCluster) deletions() map[string]int64 {
 	found := map[string]int64{}
@@ -102,6 +113,12 @@ func TestDeleteStuckPods(t *testing.T) {
 			says: "crashes", pod: pod("p", crashing(2*time.Minute)), grace: -1,
 			step: "it was CrashLoopBackOff of container main, and not ready for 2m0s",
 		},
+		{
+			says: "crashes, and is shown as ended", pod: pod("p", endedAgain(1, 4)), grace: -1,
+			step: "it was CrashLoopBackOff of container main, and not ready for 2m0s",
+		},
+		{says: "ended for the first time", pod: pod("p", endedAgain(1, 0))},
+		{says: "ended well", pod: pod("p", endedAgain(0, 1))},
 		{says: "on a lost node", pod: pod("p", on("node-lost")), error: "pod/p in namespace shop is Unknown: node node-lost has been lost for 3m0s: API server https://fake.example:6443 (fake): with.force"},
 		{
 			says: "on a lost node, forced", pod: pod("p", on("node-lost")), params: map[string]any{"force": true},

@@ -63,16 +63,26 @@ func ended(p *corev1.Pod) bool {
 	return p.Spec.NodeName == ""
 }
 
-// crashes names the container that is in a crash loop.
+// crashes names the container that is in a crash loop. Kubelets may show it as ended
+// for as long as they hold it back.
 func crashes(p *corev1.Pod) string {
-	for _, all := range [][]corev1.ContainerStatus{p.Status.InitContainerStatuses, p.Status.ContainerStatuses} {
-		for _, c := range all {
-			if c.State.Waiting != nil && c.State.Waiting.Reason == "CrashLoopBackOff" {
-				return c.Name
-			}
+	for _, c := range p.Status.InitContainerStatuses {
+		if heldBack(c) || c.State.Terminated != nil && c.State.Terminated.ExitCode != 0 && c.RestartCount > 0 {
+			return c.Name
+		}
+	}
+	for _, c := range p.Status.ContainerStatuses {
+		failed := c.State.Terminated != nil && (c.State.Terminated.ExitCode != 0 || p.Spec.RestartPolicy == corev1.RestartPolicyAlways)
+		if heldBack(c) || failed && c.RestartCount > 0 {
+			return c.Name
 		}
 	}
 	return ""
+}
+
+// heldBack tells whether a kubelet says that it waits before it starts a container again.
+func heldBack(c corev1.ContainerStatus) bool {
+	return c.State.Waiting != nil && c.State.Waiting.Reason == "CrashLoopBackOff"
 }
 
 // notReadySince is when the pod was ready last, or else made.

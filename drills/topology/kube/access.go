@@ -161,10 +161,12 @@ func (a Access) Open() (*Cluster, error) {
 	return c.(*Cluster), nil
 }
 
+// hush keeps the client off standard error, where people watch a drill: it returns
+// errors as well.
+var hush = sync.OnceFunc(func() { klog.SetSlogLogger(slog.New(slog.DiscardHandler)) })
+
 func (a Access) open() (*Cluster, error) {
-	// The client tells what went wrong twice: by errors, and on standard error, where
-	// people watch a drill.
-	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
+	hush()
 	c, err := a.load()
 	if err != nil {
 		return nil, fmt.Errorf("access to Kubernetes (%s): %w%s", a, err, a.Cluster.advice())
